@@ -1,0 +1,109 @@
+//! Reading and changing settings.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Admin, AdminError};
+use crate::settings::{SPECS, SettingError, Settings, Spec};
+use crate::sidecar::{Stored, setting_to_bytes};
+use crate::store::{Change, Table};
+
+/// A setting as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SettingView {
+    /// Its name.
+    pub key: &'static str,
+    /// The value in force.
+    pub value: Value,
+    /// The value it has if nobody sets it.
+    pub default: Value,
+    /// Where the value in force comes from.
+    pub source: SettingSource,
+    /// What it means, with its unit.
+    pub help: &'static str,
+}
+
+/// Where a setting's value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SettingSource {
+    /// The environment, which wins.
+    Env,
+    /// The store.
+    Stored,
+    /// Nobody set it.
+    Default,
+}
+
+impl Admin {
+    /// Every setting.
+    pub async fn settings(&self) -> Vec<SettingView> {
+        let stored = self.state.stored.lock().await;
+        SPECS.iter().filter_map(|spec| self.setting_view(spec, &stored)).collect()
+    }
+
+    /// One setting.
+    pub async fn setting(&self, key: &str) -> Result<SettingView, AdminError> {
+        let stored = self.state.stored.lock().await;
+        self.find_setting(key, &stored)
+    }
+
+    /// Changes a setting. It takes effect at once and survives a restart.
+    ///
+    /// # Errors
+    ///
+    /// An unknown key, a value the setting does not take, a setting fixed by the environment.
+    pub async fn set_setting(&self, key: &str, value: &Value) -> Result<SettingView, AdminError> {
+        let mut stored = self.state.stored.lock().await;
+        let mut probe = Settings::default();
+        probe.set(key, value)?;
+        self.changeable(key)?;
+        let change = Change::put(Table::Settings, key, setting_to_bytes(value));
+        self.state.store.apply(vec![change]).await?;
+        stored.settings.insert(key.to_owned(), value.clone());
+        self.state.publish(&stored);
+        self.find_setting(key, &stored)
+    }
+
+    /// Takes a setting back to its default.
+    pub async fn unset_setting(&self, key: &str) -> Result<SettingView, AdminError> {
+        let mut stored = self.state.stored.lock().await;
+        Settings::default().get(key)?;
+        self.changeable(key)?;
+        self.state.store.apply(vec![Change::delete(Table::Settings, key)]).await?;
+        stored.settings.remove(key);
+        self.state.publish(&stored);
+        self.find_setting(key, &stored)
+    }
+
+    fn changeable(&self, key: &str) -> Result<(), AdminError> {
+        if self.state.pinned.contains_key(key) {
+            return Err(AdminError::ReadOnly("this setting"));
+        }
+        Ok(())
+    }
+
+    fn find_setting(&self, key: &str, stored: &Stored) -> Result<SettingView, AdminError> {
+        let spec = SPECS.iter().find(|spec| spec.key == key);
+        spec.and_then(|spec| self.setting_view(spec, stored))
+            .ok_or_else(|| SettingError::Unknown(key.to_owned()).into())
+    }
+
+    fn setting_view(&self, spec: &Spec, stored: &Stored) -> Option<SettingView> {
+        let source = if self.state.pinned.contains_key(spec.key) {
+            SettingSource::Env
+        } else if stored.settings.contains_key(spec.key) {
+            SettingSource::Stored
+        } else {
+            SettingSource::Default
+        };
+        Some(SettingView {
+            key: spec.key,
+            value: self.state.settings(stored).get(spec.key).ok()?,
+            default: Settings::default().get(spec.key).ok()?,
+            source,
+            help: spec.help,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! One caller's request, read once and cheap to send again.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+
+use crate::clock::Instant;
+use crate::ingest::Family;
+
+/// A request on its way to a provider. A clone costs two reference counts, so that every attempt
+/// can have its own.
+#[derive(Clone, Debug)]
+pub struct Call {
+    head: Arc<Head>,
+    body: Bytes,
+}
+
+/// Everything about a [`Call`] but its body.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Head {
+    /// Names the request in logs and answers.
+    pub id: String,
+    /// The caller's method.
+    pub method: Method,
+    /// The path, always with its `/v1` or `/v1beta` prefix.
+    pub path: String,
+    /// The query string without `?`.
+    pub query: Option<String>,
+    /// The caller's headers as they came; only an allow-list of them is ever sent on.
+    pub headers: HeaderMap,
+    /// The protocol family of the path.
+    pub family: Family,
+    /// The model the caller named; `None` for requests that have no body to name it in.
+    pub model: Option<Arc<str>>,
+    /// Where the model is named.
+    pub model_place: ModelPlace,
+    /// Whether the caller asked for a stream.
+    pub stream: bool,
+    /// Who calls.
+    pub caller: Caller,
+    /// The provider the caller insists on, by name or id.
+    pub pinned: Option<String>,
+    /// When the request was complete.
+    pub received: Instant,
+    /// How long to wait for a free slot.
+    pub queue_until: Instant,
+    /// When the caller stops listening, if it said so with `X-Sidecar-Deadline-Ms`.
+    pub deadline: Option<Instant>,
+}
+
+/// Where a request names its model: what has to be replaced by the provider's own id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ModelPlace {
+    /// Nowhere.
+    None,
+    /// In a JSON body: the bytes of the string with its quotes.
+    Json(Range<usize>),
+    /// In a multipart body: the bytes of the field's value.
+    Multipart(Range<usize>),
+    /// In the path.
+    Path(Range<usize>),
+}
+
+/// Who calls: the name usage is booked under. Put it into a request's extensions to say who was
+/// authenticated; without it the `X-Agent-Id` header counts, else `anonymous`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller(pub Arc<str>);
+
+/// Names a request in logs and answers. Put it into a request's extensions if it has a name
+/// already; without it one is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(pub Arc<str>);
+
+impl Call {
+    /// A call of its parts. [`crate::ingest::IngestLayer`] makes them from HTTP requests.
+    pub fn new(head: Head, body: Bytes) -> Self {
+        Self { head: Arc::new(head), body }
+    }
+
+    /// Everything but the body.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The body as the caller sent it.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+}
+
+impl RequestId {
+    /// A new id: `req_` and a UUID that rises with time.
+    pub fn random() -> Self {
+        Self(format!("req_{}", uuid::Uuid::now_v7().simple()).into())
+    }
+}
+
+impl Caller {
+    /// A caller without a name.
+    pub fn anonymous() -> Self {
+        Self("anonymous".into())
+    }
+}

@@ -1,0 +1,91 @@
+//! Where a request goes, and as what.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderName, HeaderValue, Request};
+use http_body_util::Full;
+
+use super::headers;
+use super::url::join;
+use crate::call::{Call, ModelPlace};
+use crate::error::BoxError;
+use crate::ingest::{Family, json_string, splice};
+use crate::provider::Api;
+use crate::secret::Secret;
+use crate::url::BaseUrl;
+
+/// One provider and one of its models, ready to send to: cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Target {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    base_url: BaseUrl,
+    host: HeaderValue,
+    credential: (HeaderName, HeaderValue),
+    native: Box<str>,
+    native_json: Box<[u8]>,
+}
+
+impl Target {
+    /// Requests to `base_url` with `key`, for the model the provider calls `native`. Fails if the
+    /// key cannot stand in a header.
+    pub fn new(
+        base_url: BaseUrl,
+        api: Api,
+        key: &Secret,
+        native: &str,
+    ) -> Result<Self, http::header::InvalidHeaderValue> {
+        let credential = headers::credential(api, key)?;
+        let host = HeaderValue::from_str(base_url.authority())?;
+        let inner = Inner {
+            base_url,
+            host,
+            credential,
+            native: native.into(),
+            native_json: json_string(native).into(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The provider's name for the model.
+    pub(crate) fn native(&self) -> &str {
+        &self.inner.native
+    }
+
+    /// The request for `call`.
+    pub(super) fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, BoxError> {
+        let (head, target) = (call.head(), &*self.inner);
+        let (mut path, mut body) = (head.path.as_str(), call.body().clone());
+        let renamed;
+        match &head.model_place {
+            ModelPlace::None => {}
+            ModelPlace::Json(span) => body = splice(&body, span.clone(), &target.native_json),
+            ModelPlace::Multipart(span) => {
+                body = splice(&body, span.clone(), target.native.as_bytes());
+            }
+            ModelPlace::Path(span) => {
+                renamed = [&path[..span.start], &target.native, &path[span.end..]].concat();
+                path = &renamed;
+            }
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = head.method.clone();
+        *request.uri_mut() = join(&target.base_url, path, head.query.as_deref())?;
+        *request.headers_mut() = headers::request_headers(&head.headers, &[]);
+        let headers = request.headers_mut();
+        headers.insert(HOST, target.host.clone());
+        let (name, value) = target.credential.clone();
+        headers.insert(name, value);
+        if head.family == Family::Anthropic {
+            headers
+                .entry(HeaderName::from_static("anthropic-version"))
+                .or_insert(HeaderValue::from_static("2023-06-01"));
+        }
+        Ok(request)
+    }
+}

@@ -1,0 +1,87 @@
+//! One provider's way of serving one model, and the stack that a request to it passes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tower::ServiceBuilder;
+
+use crate::clock::{Clock, Instant};
+use crate::cooldown::{CellSet, Cooldown, CooldownLayer};
+use crate::dispatch::{Dispatch, DispatchLayer, Target};
+use crate::first_byte::{FirstByte, FirstByteLayer, Patience};
+use crate::pool::LiveProvider;
+use crate::rate_limit::{Limiter, RateLimit, RateLimitLayer};
+use crate::usage::{Meter, Usage, UsageLayer};
+
+/// Everything that is known of a (provider, model) before a request comes.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) provider: Arc<LiveProvider>,
+    pub(crate) cells: CellSet,
+    pub(crate) limiter: Limiter,
+    pub(crate) meter: Meter,
+    pub(crate) target: Target,
+    pub(crate) context_window: Option<u32>,
+}
+
+/// The stack around the HTTP client `C`.
+pub(crate) type Stack<C> = Cooldown<RateLimit<Usage<FirstByte<Dispatch<C>>>>>;
+
+/// The stack of a test call.
+pub(crate) type TestStack<C> = RateLimit<Usage<FirstByte<Dispatch<C>>>>;
+
+impl Endpoint {
+    /// The one place where an endpoint's stack is put together.
+    pub(crate) fn stack<C>(&self, client: C, clock: &Clock, stream: bool) -> Stack<C> {
+        let config = &self.provider.config;
+        let patience = self.patience(stream);
+        ServiceBuilder::new()
+            // Outermost: a resting provider is refused before anything is spent on it.
+            .layer(
+                CooldownLayer::new(self.cells.clone(), clock.clone())
+                    .probe_lease(patience.head + LEASE_MARGIN),
+            )
+            // After the cells, so that a refusal of theirs takes no slot.
+            .layer(RateLimitLayer::new(self.limiter.clone(), clock.clone()))
+            // Inside the limits: what was refused is not an attempt and is not booked.
+            .layer(UsageLayer::new(self.meter.clone(), clock.clone()))
+            // Judges the answer; the layers above read its verdict.
+            .layer(FirstByteLayer::new(config.api, patience, clock.clone()))
+            // Innermost: nothing above sees the provider's key or its name for the model.
+            .layer(DispatchLayer::new(self.target.clone()))
+            .service(client)
+    }
+
+    /// The stack without cooldowns, for an operator who wants to know how a resting provider is.
+    /// Its limit is kept even so.
+    pub(crate) fn test_stack<C>(&self, client: C, clock: &Clock) -> TestStack<C> {
+        let config = &self.provider.config;
+        ServiceBuilder::new()
+            .layer(RateLimitLayer::new(self.limiter.clone(), clock.clone()))
+            .layer(UsageLayer::new(self.meter.clone(), clock.clone()))
+            .layer(FirstByteLayer::new(config.api, self.patience(true), clock.clone()))
+            .layer(DispatchLayer::new(self.target.clone()))
+            .service(client)
+    }
+
+    /// Vendors hold the head of a stream back until its first token, and the head of a document
+    /// until all of it is there.
+    fn patience(&self, stream: bool) -> Patience {
+        let config = &self.provider.config;
+        let head = if stream { config.first_token_timeout } else { config.timeout };
+        Patience { head, first_event: config.first_token_timeout }
+    }
+
+    /// When a request could pass: `None` now, or the instant to wait for. Reserves nothing.
+    pub(crate) fn ready_at(&self, now: Instant) -> Option<Instant> {
+        self.cells.ready_at(now).max(self.limiter.ready_at(now))
+    }
+
+    /// Whether it makes sense to wait until it is ready.
+    pub(crate) fn is_promising(&self, now: Instant) -> bool {
+        self.cells.are_promising(now)
+    }
+}
+
+/// What a probe may take beyond the time to the first event.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,274 @@
+//! Makes a [`Call`] of an HTTP request: route, body, model, and what the headers ask for.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, Method, Request, Uri};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::time::timeout_at;
+
+use super::multipart;
+use super::path::{Family, Route};
+use super::scan::{Scan, ScanError, scan};
+use crate::call::{Call, Caller, Head, ModelPlace, RequestId};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::settings::Settings;
+
+/// Reads `request` under `settings`. Everything that can be refused by its head is refused before
+/// the body is read.
+pub(super) async fn read<B>(
+    request: Request<B>,
+    settings: &Settings,
+    clock: &Clock,
+) -> Result<Call, Error>
+where
+    B: Body<Data = Bytes>,
+{
+    let arrived = clock.now();
+    let (mut parts, body) = request.into_parts();
+    let route = Route::of(parts.uri.path()).ok_or(Error::UnknownPath)?;
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(Error::UnknownPath);
+    }
+    let query = forwarded_query(&parts.uri, route.family)?;
+    refuse_encoded(&parts.headers)?;
+    let pinned = pinned(&parts.headers)?;
+    // A caller's patience does not start anew when its upload is done.
+    let deadline = patience(&parts.headers)?.map(|patience| arrived + patience);
+
+    let body = collect(body, &parts.headers, settings.max_body_bytes, clock).await?;
+    let received = clock.now();
+    let named = named(&route, &parts.method, &parts.headers, &body)?;
+    let queue_until = received + settings.queue_timeout;
+    hide_credentials(&mut parts.headers);
+    let head = Head {
+        id: parts.extensions.get().cloned().unwrap_or_else(RequestId::random).0.to_string(),
+        caller: parts.extensions.get::<Caller>().cloned().unwrap_or_else(|| agent(&parts.headers)),
+        method: parts.method,
+        path: route.path.into_owned(),
+        query,
+        headers: parts.headers,
+        family: route.family,
+        model: named.model,
+        model_place: named.place,
+        stream: named.stream,
+        pinned,
+        received,
+        queue_until: deadline.map_or(queue_until, |deadline| queue_until.min(deadline)),
+        deadline,
+    };
+    Ok(Call::new(head, body))
+}
+
+/// What path and body say together.
+#[derive(Debug)]
+struct Named {
+    model: Option<Arc<str>>,
+    place: ModelPlace,
+    stream: bool,
+}
+
+/// How a body is read.
+enum Kind<'h> {
+    Json,
+    Multipart(&'h str),
+    Opaque,
+}
+
+fn named(
+    route: &Route<'_>,
+    method: &Method,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Named, ScanError> {
+    let kind = Kind::of(headers, body)?;
+    let scan = match kind {
+        _ if body.is_empty() => Scan::default(),
+        Kind::Json => scan(body)?,
+        Kind::Multipart(boundary) => multipart::scan(body, boundary)?,
+        Kind::Opaque if route.needs_model => return Err(ScanError::ContentType),
+        Kind::Opaque => Scan::default(),
+    };
+    let stream = scan.stream || route.stream;
+    if let Some(span) = route.model.clone() {
+        let model = Arc::from(&route.path[span.clone()]);
+        return Ok(Named { model: Some(model), place: ModelPlace::Path(span), stream });
+    }
+    let is_bodiless =
+        body.is_empty() && matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
+    match scan.model {
+        Some(model) => {
+            let place = match kind {
+                Kind::Multipart(_) => ModelPlace::Multipart(model.span),
+                Kind::Json | Kind::Opaque => ModelPlace::Json(model.span),
+            };
+            Ok(Named { model: Some(Arc::from(&*model.name)), place, stream })
+        }
+        None if route.needs_model && !is_bodiless => Err(ScanError::MissingModel),
+        None => Ok(Named { model: None, place: ModelPlace::None, stream }),
+    }
+}
+
+impl<'h> Kind<'h> {
+    fn of(headers: &'h HeaderMap, body: &[u8]) -> Result<Self, ScanError> {
+        let Some(value) = headers.get(CONTENT_TYPE) else {
+            let looks_like_json = body.trim_ascii_start().starts_with(b"{");
+            return Ok(if looks_like_json { Self::Json } else { Self::Opaque });
+        };
+        let Ok(text) = value.to_str() else { return Ok(Self::Opaque) };
+        let essence = text.split(';').next().unwrap_or_default().trim();
+        let subtype = essence.rsplit(['/', '+']).next().unwrap_or_default();
+        Ok(if essence.eq_ignore_ascii_case("multipart/form-data") {
+            Self::Multipart(multipart::boundary(text).ok_or(ScanError::Boundary)?)
+        } else if subtype.eq_ignore_ascii_case("json") {
+            Self::Json
+        } else {
+            Self::Opaque
+        })
+    }
+}
+
+/// The body in one piece, at most `limit` bytes of it. A body that comes in one frame, as small
+/// ones do, is not copied.
+async fn collect<B>(body: B, headers: &HeaderMap, limit: u32, clock: &Clock) -> Result<Bytes, Error>
+where
+    B: Body<Data = Bytes>,
+{
+    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let expected: u64 = body.size_hint().lower().max(declared.unwrap_or(0));
+    if expected > u64::from(limit) {
+        return Err(Error::BodyTooLarge { limit });
+    }
+    let mut body = pin!(body);
+    let started = clock.now();
+    // `first` as long as there is but one frame, `joined` from the second one on.
+    let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
+    loop {
+        let total = first.len() + joined.len();
+        let now = clock.now();
+        let earned = Duration::from_secs(total as u64 / SLOWEST);
+        let until = (now + SILENCE).min(started + SILENCE + earned);
+        if until <= now {
+            return Err(Error::BodyUnreadable);
+        }
+        let data = match timeout_at(clock.to_tokio(until), body.frame()).await {
+            Ok(None) => break,
+            // Trailers count for nothing here.
+            Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+            Ok(Some(Err(_))) | Err(_) => return Err(Error::BodyUnreadable),
+        };
+        if data.len() > limit as usize - total {
+            return Err(Error::BodyTooLarge { limit });
+        }
+        if data.is_empty() {
+            continue;
+        }
+        if total == 0 {
+            first = data;
+        } else {
+            if joined.is_empty() {
+                // A length that is only declared earns no more memory than this.
+                joined.reserve((expected as usize).min(MOST_RESERVED).max(total + data.len()));
+                joined.extend_from_slice(&first);
+                first = Bytes::new();
+            }
+            joined.extend_from_slice(&data);
+        }
+    }
+    Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+/// The query, less what only a caller's credential for us can be.
+fn forwarded_query(uri: &Uri, family: Family) -> Result<Option<String>, Error> {
+    let Some(query) = uri.query().filter(|query| !query.is_empty()) else { return Ok(None) };
+    if !query.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Error::InvalidRequest("the query string has raw bytes; percent-encode them"));
+    }
+    if family != Family::Gemini {
+        return Ok(Some(query.to_owned()));
+    }
+    // Gemini clients may send their key as a parameter.
+    let is_kept = |parameter: &&str| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        !matches!(name, "key" | "access_token")
+    };
+    let kept: Vec<&str> = query.split('&').filter(is_kept).collect();
+    Ok((!kept.is_empty()).then(|| kept.join("&")))
+}
+
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
+    if codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(Error::InvalidRequest("compressed bodies are not read; leave content-encoding out"))
+}
+
+fn pinned(headers: &HeaderMap) -> Result<Option<String>, Error> {
+    let Some(value) = headers.get(PROVIDER) else { return Ok(None) };
+    // Names may be any text, so this is not the ASCII that `to_str` wants.
+    match std::str::from_utf8(value.as_bytes()).map(str::trim) {
+        Ok("") => Ok(None),
+        Ok(name) => Ok(Some(name.to_owned())),
+        Err(_) => Err(Error::InvalidRequest("x-sidecar-provider must be UTF-8")),
+    }
+}
+
+fn patience(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+    let mut values = headers.get_all(DEADLINE).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let millis = value
+        .to_str()
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse::<u64>().ok())
+        .filter(|millis| (1..=MAX_PATIENCE_MS).contains(millis) && values.next().is_none());
+    match millis {
+        Some(millis) => Ok(Some(Duration::from_millis(millis))),
+        None => Err(Error::InvalidRequest(
+            "x-sidecar-deadline-ms takes one whole number of milliseconds from 1 to 86400000",
+        )),
+    }
+}
+
+/// Who calls, by its own word.
+fn agent(headers: &HeaderMap) -> Caller {
+    headers
+        .get(AGENT_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|name| (1..=MAX_AGENT_LEN).contains(&name.len()))
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_graphic()))
+        .map_or_else(Caller::anonymous, |name| Caller(name.into()))
+}
+
+/// Keeps the caller's credentials out of a debug print of the head.
+fn hide_credentials(headers: &mut HeaderMap) {
+    for (name, value) in headers {
+        if CREDENTIALS.contains(&name.as_str()) {
+            value.set_sensitive(true);
+        }
+    }
+}
+
+const PROVIDER: HeaderName = HeaderName::from_static("x-sidecar-provider");
+const DEADLINE: HeaderName = HeaderName::from_static("x-sidecar-deadline-ms");
+const AGENT_ID: HeaderName = HeaderName::from_static("x-agent-id");
+const CREDENTIALS: &[&str] =
+    &["api-key", "authorization", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key"];
+/// The longest wait for the next piece of a body.
+const SILENCE: Duration = Duration::from_secs(30);
+/// The least speed of a body over all, in bytes per second.
+const SLOWEST: u64 = 1 << 10;
+const MOST_RESERVED: usize = 1 << 20;
+const MAX_AGENT_LEN: usize = 64;
+/// A day.
+const MAX_PATIENCE_MS: u64 = 86_400_000;
+
+#[cfg(test)]
+#[path = "tests/read.rs"]
+mod tests;

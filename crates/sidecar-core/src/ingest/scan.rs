@@ -1,0 +1,384 @@
+//! Reads the model's name and `stream` from a JSON body, in place.
+//!
+//! The whole body is checked (UTF-8, syntax, depth, duplicates), so that no provider's parser can
+//! see another model than the one that was routed by; nothing of it is built.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::ops::Range;
+
+use memchr::memchr2;
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+
+/// What a body says that matters here.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scan<'a> {
+    pub(super) model: Option<NamedModel<'a>>,
+    pub(super) stream: bool,
+}
+
+/// The model that a body names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NamedModel<'a> {
+    pub(super) name: Cow<'a, str>,
+    /// Where it stands: in JSON the string with its quotes, in multipart the value.
+    pub(super) span: Range<usize>,
+}
+
+/// What is wrong with a body, and what to do about it. Never repeats any of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScanError {
+    /// Not UTF-8.
+    #[error("the request body is not UTF-8; encode the JSON as UTF-8")]
+    NotUtf8,
+    /// Not JSON, or more than one document.
+    #[error("the request body is not valid JSON; send one JSON object and nothing after it")]
+    NotJson,
+    /// JSON, but not an object.
+    #[error("the request body is not a JSON object; send an object with the field `model`")]
+    NotAnObject,
+    /// Nested too deeply.
+    #[error("the request body is nested too deeply; nest at most 128 objects and arrays")]
+    TooDeep,
+    /// Not multipart as RFC 7578 has it.
+    #[error(
+        "the multipart body is not well formed; separate at most 256 parts by CRLF and the \
+         boundary, end with the closing boundary, and give each part one content-disposition \
+         with a name"
+    )]
+    NotMultipart,
+    /// No boundary, or one that parsers read differently.
+    #[error("the content-type has no usable boundary; give one of 1 to 70 plain characters")]
+    Boundary,
+    /// Neither JSON nor multipart where a model has to be named.
+    #[error(
+        "the content-type is not one that can name a model; send application/json or \
+             multipart/form-data"
+    )]
+    ContentType,
+    /// A field that counts here, twice.
+    #[error("the request body has the field `{0}` more than once; send it once")]
+    Duplicate(&'static str),
+    /// No model where one is needed.
+    #[error("the request body names no model; set the field `model`")]
+    MissingModel,
+    /// A model that is not a name.
+    #[error(
+        "the field `model` is not usable; send a string of 1 to 256 bytes without control \
+         characters"
+    )]
+    BadModel,
+    /// A `stream` that is neither true nor false.
+    #[error("the field `stream` is not usable; send true or false")]
+    BadStream,
+}
+
+impl ScanError {
+    /// The `code` of the answer.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::NotUtf8
+            | Self::NotJson
+            | Self::NotAnObject
+            | Self::TooDeep
+            | Self::NotMultipart
+            | Self::Boundary
+            | Self::ContentType => "invalid_body",
+            Self::Duplicate(_) => "invalid_body_duplicate_field",
+            Self::MissingModel => "missing_model",
+            Self::BadModel => "invalid_body_model",
+            Self::BadStream => "invalid_body_stream",
+        }
+    }
+}
+
+/// Reads a JSON body.
+pub(super) fn scan(body: &[u8]) -> Result<Scan<'_>, ScanError> {
+    let text = std::str::from_utf8(body).map_err(|_| ScanError::NotUtf8)?;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let fields = json.deserialize_map(FieldsVisitor).map_err(refusal)?;
+    json.end().map_err(|_| ScanError::NotJson)?;
+    if is_too_deep(body) {
+        return Err(ScanError::TooDeep);
+    }
+    if let Some(name) = fields.twice {
+        return Err(ScanError::Duplicate(name));
+    }
+    let stream = match fields.stream {
+        None | Some("null" | "false") => false,
+        Some("true") => true,
+        Some(_) => return Err(ScanError::BadStream),
+    };
+    let model = fields.model.map(|raw| named_model(raw, body)).transpose()?;
+    Ok(Scan { model, stream })
+}
+
+/// Whether `name` can be the name of a model: what a provider's mapping may be called.
+pub(super) fn is_model_name(name: &str) -> bool {
+    (1..=MAX_MODEL_LEN).contains(&name.len()) && !name.chars().any(char::is_control)
+}
+
+/// The raw values of the fields that count.
+#[derive(Default)]
+struct Fields<'de> {
+    model: Option<&'de str>,
+    stream: Option<&'de str>,
+    twice: Option<&'static str>,
+}
+
+/// Takes a map and nothing else: a derived struct would also take an array for one.
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key::<&'de RawValue>()? {
+            // Escapes are undone first: `mod\u0065l` is `model` to every parser.
+            let (name, slot) = match unquoted(key.get()).as_deref() {
+                Some("model") => ("model", &mut fields.model),
+                Some("stream") => ("stream", &mut fields.stream),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if slot.replace(map.next_value::<&'de RawValue>()?.get()).is_some() {
+                fields.twice = Some(name);
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn refusal(error: serde_json::Error) -> ScanError {
+    match error.classify() {
+        // Well-formed so far: the visitor did not get its map.
+        Category::Data => ScanError::NotAnObject,
+        _ => ScanError::NotJson,
+    }
+}
+
+/// The text of a JSON string; `None` if it is none, or has no text (a lone surrogate).
+fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if !inner.contains('\\') {
+        return Some(Cow::Borrowed(inner));
+    }
+    serde_json::from_str(raw).ok().map(Cow::Owned)
+}
+
+fn named_model<'a>(raw: &'a str, body: &[u8]) -> Result<NamedModel<'a>, ScanError> {
+    // Six bytes are the longest escape of one.
+    if raw.len() > 6 * MAX_MODEL_LEN + 2 {
+        return Err(ScanError::BadModel);
+    }
+    let name = unquoted(raw).filter(|name| is_model_name(name)).ok_or(ScanError::BadModel)?;
+    let start = raw.as_ptr().addr() - body.as_ptr().addr();
+    Ok(NamedModel { name, span: start..start + raw.len() })
+}
+
+/// Whether more containers are nested than a parser that recurses can be trusted with. `json` is
+/// known to be valid.
+fn is_too_deep(json: &[u8]) -> bool {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = json.get(at) {
+        at += 1;
+        match byte {
+            b'"' => at = string_end(json, at),
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// The end of the string whose text begins at `at`.
+fn string_end(json: &[u8], mut at: usize) -> usize {
+    while let Some(found) = memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
+        at += found + 1;
+        if json[at - 1] == b'"' {
+            return at;
+        }
+        // What a backslash escapes ends nothing.
+        at += 1;
+    }
+    json.len()
+}
+
+pub(super) const MAX_MODEL_LEN: usize = 256;
+const MAX_DEPTH: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn model(body: &str) -> Result<Option<String>, ScanError> {
+        let scan = scan(body.as_bytes())?;
+        if let Some(named) = &scan.model {
+            let text: String = serde_json::from_str(&body[named.span.clone()]).unwrap();
+            assert_eq!(text, named.name);
+        }
+        Ok(scan.model.map(|named| named.name.into_owned()))
+    }
+
+    fn found(name: &str) -> Result<Option<String>, ScanError> {
+        Ok(Some(name.to_owned()))
+    }
+
+    #[test]
+    fn the_model_is_found_wherever_it_stands() {
+        assert_eq!(model(r#"{"model":"a/b-1"}"#), found("a/b-1"));
+        assert_eq!(model(r#"{"messages":[{"model":"no"}],"model" : "m" , "n":1}"#), found("m"));
+        assert_eq!(model(" \r\n\t{\"\u{e9}\":\"\u{e9}\",\"model\":\"\u{e9}\"}\n"), found("\u{e9}"));
+        assert_eq!(model(r#"{"mod\u0065l":"\u006d\"\\"}"#), found("m\"\\"));
+        assert_eq!(model(r#"{"Model":"x","prompt":"\"model\":\"y\""}"#), Ok(None));
+        assert_eq!(model("{}"), Ok(None));
+    }
+
+    #[test]
+    fn the_stream_flag_is_a_flag() {
+        for (body, stream) in [
+            (r#"{"stream":true}"#, Ok(true)),
+            (r#"{"stream": false }"#, Ok(false)),
+            (r#"{"stream":null}"#, Ok(false)),
+            (r#"{"model":"m"}"#, Ok(false)),
+            (r#"{"stream":"true"}"#, Err(ScanError::BadStream)),
+            (r#"{"stream":1}"#, Err(ScanError::BadStream)),
+            (r#"{"stream":{}}"#, Err(ScanError::BadStream)),
+        ] {
+            assert_eq!(scan(body.as_bytes()).map(|scan| scan.stream), stream, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_json_object_is_refused() {
+        for (body, error) in [
+            ("", ScanError::NotJson),
+            ("{", ScanError::NotJson),
+            ("nonsense", ScanError::NotJson),
+            (r#"["model",true]"#, ScanError::NotAnObject),
+            ("\"model\"", ScanError::NotAnObject),
+            ("1", ScanError::NotAnObject),
+            ("null", ScanError::NotAnObject),
+            (r#"{"model":"a"}{"model":"b"}"#, ScanError::NotJson),
+            (r#"{"model":"a"} x"#, ScanError::NotJson),
+            (r#"{"model":"a",}"#, ScanError::NotJson),
+            (r#"{"model":"a""#, ScanError::NotJson),
+            (r#"{'model':'a'}"#, ScanError::NotJson),
+            (r#"{model:"a"}"#, ScanError::NotJson),
+            (r#"{"model":"a","n":01}"#, ScanError::NotJson),
+            (r#"{"model":"a","n":NaN}"#, ScanError::NotJson),
+            ("{\"model\":\"a\",\"t\":\"\n\"}", ScanError::NotJson),
+            ("{\"t\n\":1}", ScanError::NotJson),
+            ("\u{feff}{\"model\":\"a\"}", ScanError::NotJson),
+        ] {
+            assert_eq!(scan(body.as_bytes()), Err(error), "{body}");
+            assert_eq!(error.code(), "invalid_body");
+        }
+    }
+
+    #[test]
+    fn duplicates_are_refused_however_they_are_spelt() {
+        for (body, name) in [
+            (r#"{"model":"a","model":"a"}"#, "model"),
+            (r#"{"model":"a","mod\u0065l":"b"}"#, "model"),
+            (r#"{"\u006D\u006F\u0064\u0065\u006C":"a","model":"b"}"#, "model"),
+            (r#"{"stream":true,"stream":false}"#, "stream"),
+            (r#"{"stre\u0061m":true,"model":"a","stream":true}"#, "stream"),
+        ] {
+            assert_eq!(scan(body.as_bytes()), Err(ScanError::Duplicate(name)), "{body}");
+        }
+        assert_eq!(model(r#"{"n":1,"n":2,"model":"a"}"#), found("a"));
+    }
+
+    #[test]
+    fn a_model_is_a_short_text() {
+        let long = format!(r#"{{"model":"{}"}}"#, "a".repeat(257));
+        for body in [
+            r#"{"model":""}"#,
+            r#"{"model":null}"#,
+            r#"{"model":1}"#,
+            r#"{"model":["a"]}"#,
+            r#"{"model":{"name":"a"}}"#,
+            r#"{"model":"a\nb"}"#,
+            r#"{"model":"a\u0000"}"#,
+            r#"{"model":"\ud800"}"#,
+            &long,
+        ] {
+            assert_eq!(model(body), Err(ScanError::BadModel), "{body}");
+        }
+        let longest = "a".repeat(256);
+        assert_eq!(model(&format!(r#"{{"model":"{longest}"}}"#)), found(&longest));
+        let escaped = "\\u0061".repeat(256);
+        assert_eq!(model(&format!(r#"{{"model":"{escaped}"}}"#)), found(&longest));
+    }
+
+    #[test]
+    fn utf8_is_checked_in_what_is_skipped_too() {
+        let body = b"{\"model\":\"a\",\"messages\":[\"\xff\"]}";
+        assert_eq!(scan(body), Err(ScanError::NotUtf8));
+        assert_eq!(scan(b"{\"model\":\"a\",\"t\":\"\xed\xa0\x80\"}"), Err(ScanError::NotUtf8));
+    }
+
+    #[test]
+    fn odd_but_legal_strings_pass() {
+        let body = r#"{"t":"\u0000 \ud800 \udc00\ud83d","\ud800":1,"model":"a"}"#;
+        assert_eq!(model(body), found("a"));
+    }
+
+    #[test]
+    fn depth_is_bounded_and_costs_no_stack() {
+        let nested = |depth: usize| {
+            let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+            format!(r#"{{"model":"a","t":"[[{{\"[","x":{open}{close}}}"#)
+        };
+        assert_eq!(model(&nested(127)), found("a"));
+        assert_eq!(model(&nested(128)), Err(ScanError::TooDeep));
+        assert_eq!(model(&nested(200_000)), Err(ScanError::TooDeep));
+        assert_eq!(ScanError::TooDeep.code(), "invalid_body");
+        let objects = format!("{}1{}", "{\"a\":".repeat(200_000), "}".repeat(200_000));
+        assert_eq!(scan(objects.as_bytes()), Err(ScanError::TooDeep));
+        // Side by side is not deep.
+        let flat = format!(r#"{{"x":[{}[]],"model":"a"}}"#, "[],".repeat(1_000));
+        assert_eq!(model(&flat), found("a"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in any::<Vec<u8>>()) {
+            let _ = scan(&bytes);
+        }
+
+        #[test]
+        fn no_text_like_json_makes_it_panic(
+            text in r#"\{("(model|stream|mod\\u0065l|x)":("a?"|true|[\[\]{}]{0,3}|"\\ud800"),?){0,4}\}?"#
+        ) {
+            let _ = scan(text.as_bytes());
+        }
+
+        #[test]
+        fn it_accepts_only_what_serde_json_accepts(text in r#"[ -~\n]{0,24}"#) {
+            if scan(text.as_bytes()).is_ok() {
+                prop_assert!(serde_json::from_str::<IgnoredAny>(&text).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The answer that goes back to the caller.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+
+use super::live::LiveProvider;
+use crate::dispatch::response_headers;
+use crate::error::BoxError;
+
+/// A provider's answer as it streams by.
+pub type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
+
+/// Who answered; an annotation in the extensions of a response.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Served {
+    /// The provider's name.
+    pub provider: Arc<str>,
+    /// How many providers the request was sent to.
+    pub attempts: u32,
+    /// How long it waited for a free slot.
+    pub queued: Duration,
+}
+
+/// Keeps its guard until the body ends, so that a stream counts as in flight while it runs.
+struct Guarded<B> {
+    inner: B,
+    _in_flight: Arc<()>,
+}
+
+/// `response` with the headers a caller may see, and who served it.
+pub(super) fn answer<B>(
+    response: Response<B>,
+    provider: &LiveProvider,
+    served: Served,
+    request_id: &str,
+    in_flight: Arc<()>,
+) -> Response<ResponseBody>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (head, inner) = response.into_parts();
+    let body = Guarded { inner, _in_flight: in_flight }.map_err(Into::into).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    let mut headers = response_headers(&head.headers, !head.status.is_success());
+    annotate(&mut headers, &served, request_id);
+    *response.headers_mut() = headers;
+    tracing::debug!(provider = %provider.name, attempts = served.attempts, "served");
+    response.extensions_mut().insert(served);
+    response
+}
+
+fn annotate(headers: &mut HeaderMap, served: &Served, request_id: &str) {
+    // A name may hold what a header may not; the id of such a provider is in the logs.
+    if let Ok(name) = HeaderValue::from_str(&served.provider) {
+        headers.insert(PROVIDER, name);
+    }
+    if let Ok(id) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    let queued = u64::try_from(served.queued.as_millis()).unwrap_or(u64::MAX);
+    headers.insert(ATTEMPTS, served.attempts.into());
+    headers.insert(QUEUED, queued.into());
+}
+
+impl<B: Body + Unpin> Body for Guarded<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+const PROVIDER: HeaderName = HeaderName::from_static("x-sidecar-provider");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-sidecar-attempts");
+const QUEUED: HeaderName = HeaderName::from_static("x-sidecar-queued-ms");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -1,0 +1,179 @@
+//! A provider's configuration with its live state.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::health::HealthRecord;
+use crate::clock::Instant;
+use crate::cooldown::{Cell, CooldownPolicy};
+use crate::provider::{LimitShape, Provider};
+use crate::rate_limit::Limiter;
+use crate::settings::Settings;
+
+/// A provider as one snapshot has it, with the state that outlives the snapshot.
+#[derive(Debug)]
+pub(crate) struct LiveProvider {
+    pub(crate) config: Provider,
+    pub(crate) limiter: Limiter,
+    pub(crate) key_cell: Arc<Cell>,
+    pub(crate) health: Arc<HealthRecord>,
+    /// Its strong count tells how many requests are in flight.
+    pub(crate) in_flight: Arc<()>,
+    pub(crate) name: Arc<str>,
+}
+
+/// The live state by what it belongs to. A rebuilt snapshot finds what the last one used; what no
+/// snapshot uses any more is forgotten, but for cells that rest or have a past, and for limiters,
+/// whose last minute must count on.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    maps: Mutex<Maps>,
+}
+
+#[derive(Debug, Default)]
+struct Maps {
+    limiters: HashMap<Box<str>, Limiter>,
+    health: HashMap<Box<str>, Weak<HealthRecord>>,
+    in_flight: HashMap<Box<str>, Weak<()>>,
+    cells: HashMap<CellKey, Arc<Cell>>,
+}
+
+/// What a cell stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CellKey {
+    /// The credential of a provider id.
+    Key(Box<str>),
+    /// An account and a native model.
+    Quota(Box<str>, Box<str>),
+    /// An origin and a native model.
+    Endpoint(Box<str>, Box<str>),
+    /// An origin.
+    Origin(Box<str>),
+}
+
+/// A limit as it is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Limit {
+    rpm: NonZeroU32,
+    burst: Option<NonZeroU32>,
+}
+
+impl Limit {
+    fn of(config: &Provider, settings: &Settings) -> Self {
+        let rpm = config.rpm_limit.unwrap_or(settings.rate_rpm);
+        let burst = match config.limit_shape {
+            LimitShape::Window => None,
+            LimitShape::Smooth => Some(config.burst.unwrap_or(DEFAULT_BURST)),
+        };
+        Self { rpm, burst }
+    }
+}
+
+impl LiveProvider {
+    pub(crate) fn in_flight_count(&self) -> usize {
+        Arc::strong_count(&self.in_flight).saturating_sub(IDLE_COUNT)
+    }
+}
+
+impl Registry {
+    /// `providers` with the state they had before.
+    pub(crate) fn live(
+        &self,
+        providers: Vec<Provider>,
+        settings: &Settings,
+        now: Instant,
+    ) -> Vec<Arc<LiveProvider>> {
+        // The vendor has one limit for an account; of several that were entered for it, the least
+        // is the safe one.
+        let mut limits: HashMap<Box<str>, Limit> = HashMap::new();
+        for config in &providers {
+            let limit = Limit::of(config, settings);
+            let known = limits.entry(config.account_key().into()).or_insert(limit);
+            *known = (*known).min(limit);
+        }
+        let live = |config: Provider| {
+            let limit = limits[config.account_key()];
+            Arc::new(self.live_one(config, limit, settings, now))
+        };
+        providers.into_iter().map(live).collect()
+    }
+
+    fn live_one(
+        &self,
+        config: Provider,
+        limit: Limit,
+        settings: &Settings,
+        now: Instant,
+    ) -> LiveProvider {
+        let mut maps = self.maps();
+        let limiter = match maps.limiters.get(config.account_key()) {
+            Some(limiter) => {
+                limiter.configure(limit.rpm, limit.burst, now);
+                limiter.clone()
+            }
+            None => {
+                let limiter = match limit.burst {
+                    None => Limiter::window(limit.rpm),
+                    Some(burst) => Limiter::smooth(limit.rpm, burst),
+                };
+                maps.limiters.insert(config.account_key().into(), limiter.clone());
+                limiter
+            }
+        };
+        let health = upgrade_or_default(&mut maps.health, &config.id);
+        let in_flight = upgrade_or_default(&mut maps.in_flight, &config.id);
+        drop(maps);
+        let key_cell =
+            self.cell(CellKey::Key(config.id.as_str().into()), settings, limit.rpm.get());
+        let name = config.name.as_str().into();
+        LiveProvider { config, limiter, key_cell, health, in_flight, name }
+    }
+
+    /// The cell of `key`, made if it is new.
+    pub(crate) fn cell(&self, key: CellKey, settings: &Settings, rpm: u32) -> Arc<Cell> {
+        let policy = CooldownPolicy::new(settings.cooldown_base, settings.cooldown_max);
+        let mut maps = self.maps();
+        if let Some(cell) = maps.cells.get(&key) {
+            cell.configure(policy, rpm);
+            return cell.clone();
+        }
+        let cell = Arc::new(Cell::new(policy, rpm));
+        maps.cells.insert(key, cell.clone());
+        cell
+    }
+
+    /// Forgets cells that nothing uses and that have nothing to remember.
+    pub(crate) fn sweep_cells(&self) {
+        let mut maps = self.maps();
+        maps.cells.retain(|_, cell| Arc::strong_count(cell) > 1 || !cell.is_untouched());
+    }
+
+    /// Forgets what nothing uses any more. A limiter is kept while its last minute may count.
+    pub(crate) fn sweep(&self, now: Instant) {
+        self.sweep_cells();
+        let mut maps = self.maps();
+        maps.health.retain(|_, health| health.strong_count() > 0);
+        maps.in_flight.retain(|_, in_flight| in_flight.strong_count() > 0);
+        maps.limiters.retain(|_, limiter| limiter.is_shared() || limiter.headroom(now) < 1.0);
+    }
+
+    /// A poisoned mutex guards maps that are valid at every step.
+    fn maps(&self) -> MutexGuard<'_, Maps> {
+        self.maps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn upgrade_or_default<T: Default>(map: &mut HashMap<Box<str>, Weak<T>>, id: &str) -> Arc<T> {
+    if let Some(value) = map.get(id).and_then(Weak::upgrade) {
+        return value;
+    }
+    let value = Arc::new(T::default());
+    map.insert(id.into(), Arc::downgrade(&value));
+    value
+}
+
+/// One in each snapshot's provider; the registry's own is weak.
+const IDLE_COUNT: usize = 1;
+const DEFAULT_BURST: NonZeroU32 = NonZeroU32::MIN;

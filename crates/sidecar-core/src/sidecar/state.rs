@@ -1,0 +1,67 @@
+//! What is stored, and what follows from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use super::flush::Flusher;
+use crate::keys::Vault;
+use crate::pool::Pools;
+use crate::provider::Provider;
+use crate::settings::Settings;
+use crate::store::Store;
+
+/// What the admin handle works on.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) pools: Pools,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) vault: Vault,
+    pub(crate) flusher: Flusher,
+    /// Settings from the environment, which win over stored ones.
+    pub(crate) pinned: BTreeMap<&'static str, Value>,
+    /// The provider that the environment makes.
+    pub(crate) env_provider: Option<Provider>,
+    /// What the store holds. The lock is held from reading it to the durable change, so that no
+    /// two changes lose one another.
+    pub(crate) stored: Mutex<Stored>,
+}
+
+/// What the store holds of providers and settings.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stored {
+    /// By id.
+    pub(crate) providers: BTreeMap<String, Provider>,
+    pub(crate) settings: BTreeMap<String, Value>,
+}
+
+impl State {
+    /// The settings of the environment over those of `stored` over the defaults.
+    pub(crate) fn settings(&self, stored: &Stored) -> Settings {
+        effective(&stored.settings, &self.pinned)
+    }
+
+    /// Makes `stored` effective.
+    pub(crate) fn publish(&self, stored: &Stored) {
+        let providers = stored.providers.values().chain(&self.env_provider).cloned();
+        self.pools.replace(providers, self.settings(stored));
+    }
+}
+
+/// Of a stored value that this version does not accept the default counts: a newer version may
+/// have written it.
+pub(crate) fn effective(
+    stored: &BTreeMap<String, Value>,
+    pinned: &BTreeMap<&'static str, Value>,
+) -> Settings {
+    let mut settings = Settings::default();
+    let stored = stored.iter().map(|(key, value)| (key.as_str(), value));
+    for (key, value) in stored.chain(pinned.iter().map(|(key, value)| (*key, value))) {
+        if let Err(error) = settings.set(key, value) {
+            tracing::warn!(key, %error, "setting ignored");
+        }
+    }
+    settings
+}

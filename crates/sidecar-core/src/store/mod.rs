@@ -1,0 +1,134 @@
+//! What must survive a restart: providers, settings, keys, usage.
+//!
+//! [`Store`] says what is needed of an engine; [`RedbStore`] is the one there is. Records are
+//! opaque bytes that begin with a version; a change is durable when its future is done. Batches of
+//! usage carry an id, so that one whose fate is unknown can be handed in again.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use sidecar_core::store::{Change, RedbStore, Store, Table};
+//!
+//! let store = RedbStore::in_memory()?;
+//! store.apply(vec![Change::put(Table::Settings, "rate_rpm", b"\x0135".to_vec())]).await?;
+//! let loaded = store.load().await?;
+//! assert_eq!(loaded.rows(Table::Settings)["rate_rpm"], b"\x0135");
+//! # Ok(()) }
+//! ```
+
+mod engine;
+mod error;
+mod open;
+mod tables;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+
+use uuid::Uuid;
+
+use crate::usage::{UsageCounts, UsageKey};
+
+pub use self::engine::RedbStore;
+pub use self::error::StoreError;
+pub use self::open::Peeked;
+
+/// A durable store. All methods may be called from anywhere at any time.
+pub trait Store: Send + Sync + fmt::Debug {
+    /// Everything but usage, as it was last committed.
+    fn load(&self) -> Pending<'_, Loaded>;
+
+    /// Makes all `changes` or none. Done when they are durable; gives the new revision.
+    ///
+    /// # Errors
+    ///
+    /// After [`StoreError::Unavailable`] the changes may or may not be found after a restart.
+    fn apply(&self, changes: Vec<Change>) -> Pending<'_, u64>;
+
+    /// Adds `batch` to the usage rows, unless one with its id or a later one has been added.
+    fn record(&self, batch: UsageBatch) -> Pending<'_, ()>;
+
+    /// The usage rows of `hours`, see [`crate::clock::Timestamp::hour`].
+    fn usage(&self, hours: RangeInclusive<i64>) -> Pending<'_, Vec<(UsageKey, UsageCounts)>>;
+
+    /// Whether the last commit went well.
+    fn is_healthy(&self) -> bool;
+
+    /// Commits what is under way and closes the store; later calls fail.
+    fn close(&self) -> Pending<'_, ()>;
+}
+
+/// What a [`Store`] will give.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// A kind of record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Table {
+    /// What the store needs itself, such as the wrapped data keys.
+    Meta,
+    /// Providers by id.
+    Providers,
+    /// Settings by key.
+    Settings,
+}
+
+/// One record put or deleted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The kind of record.
+    pub table: Table,
+    /// The record's key in its table.
+    pub key: String,
+    /// The record, or `None` to delete it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Usage to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageBatch {
+    /// Rises from batch to batch; the next one after [`Loaded::usage_batch`] is due first.
+    pub id: u64,
+    /// What to add.
+    pub rows: Vec<(UsageKey, UsageCounts)>,
+}
+
+/// What a store held when it was read.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// Names this store for ever.
+    pub store: Uuid,
+    /// How many changes it has seen.
+    pub revision: u64,
+    /// The id of the last batch of usage.
+    pub usage_batch: u64,
+    rows: BTreeMap<Table, BTreeMap<String, Vec<u8>>>,
+}
+
+impl Change {
+    /// `value` at `key`.
+    pub fn put(table: Table, key: impl Into<String>, value: Vec<u8>) -> Self {
+        Self { table, key: key.into(), value: Some(value) }
+    }
+
+    /// Nothing at `key`.
+    pub fn delete(table: Table, key: impl Into<String>) -> Self {
+        Self { table, key: key.into(), value: None }
+    }
+}
+
+impl Loaded {
+    /// The records of `table`.
+    pub fn rows(&self, table: Table) -> &BTreeMap<String, Vec<u8>> {
+        const NONE: &BTreeMap<String, Vec<u8>> = &BTreeMap::new();
+        self.rows.get(&table).unwrap_or(NONE)
+    }
+}
+
+/// The record of [`Table::Meta`] that holds the key vault's own records.
+pub const VAULT: &str = "vault";
+
+#[cfg(test)]
+mod tests;

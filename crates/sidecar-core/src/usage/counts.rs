@@ -1,0 +1,71 @@
+//! What is counted, and under which key.
+
+use serde::{Deserialize, Serialize};
+
+/// The key of a usage row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct UsageKey {
+    /// Whole hours since the Unix epoch, see [`crate::clock::Timestamp::hour`].
+    pub hour: i64,
+    /// The provider's id.
+    pub provider: String,
+    /// The canonical model name.
+    pub model: String,
+    /// Who called.
+    pub caller: String,
+}
+
+/// Sums over the attempts of one [`UsageKey`]. All are totals, so two of them add up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsageCounts {
+    /// Attempts sent to the provider.
+    pub requests: u64,
+    /// Attempts that did not end well.
+    pub errors: u64,
+    /// Prompt tokens, cached ones included.
+    pub prompt_tokens: u64,
+    /// Completion tokens, reasoning included.
+    pub completion_tokens: u64,
+    /// Prompt tokens read from the provider's cache.
+    pub cached_tokens: u64,
+    /// Prompt tokens written to the provider's cache.
+    pub cache_write_tokens: u64,
+    /// Completion tokens spent on reasoning.
+    pub reasoning_tokens: u64,
+    /// Cost in pico-USD (1e-12 USD).
+    pub cost_pico_usd: u128,
+    /// Attempts whose tokens were estimated, because the provider did not say.
+    pub estimated: u64,
+    /// Attempts at a model without a price.
+    pub unpriced: u64,
+    /// Sum of the times from dispatch to the end of the answer, in microseconds.
+    pub latency_us: u64,
+    /// Sum of the times from dispatch to the first byte of the body, in microseconds.
+    pub first_byte_us: u64,
+    /// How many attempts `first_byte_us` sums over.
+    pub first_byte_count: u64,
+}
+
+impl UsageCounts {
+    /// Adds `other` to `self`, stopping at the largest number rather than wrapping.
+    pub fn add(&mut self, other: &Self) {
+        let pairs = [
+            (&mut self.requests, other.requests),
+            (&mut self.errors, other.errors),
+            (&mut self.prompt_tokens, other.prompt_tokens),
+            (&mut self.completion_tokens, other.completion_tokens),
+            (&mut self.cached_tokens, other.cached_tokens),
+            (&mut self.cache_write_tokens, other.cache_write_tokens),
+            (&mut self.reasoning_tokens, other.reasoning_tokens),
+            (&mut self.estimated, other.estimated),
+            (&mut self.unpriced, other.unpriced),
+            (&mut self.latency_us, other.latency_us),
+            (&mut self.first_byte_us, other.first_byte_us),
+            (&mut self.first_byte_count, other.first_byte_count),
+        ];
+        for (sum, value) in pairs {
+            *sum = sum.saturating_add(value);
+        }
+        self.cost_pico_usd = self.cost_pico_usd.saturating_add(other.cost_pico_usd);
+    }
+}
