@@ -1,0 +1,77 @@
+//! The edge stack: everything between a connection and an answer.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use sidecar_core::Sidecar;
+use sidecar_core::client::HttpsClient;
+use sidecar_core::clock::{Clock, Instant};
+use sidecar_core::error::BoxError;
+use tower::util::BoxCloneSyncService;
+use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+
+use crate::access::{AccessBody, AccessLayer};
+use crate::auth::Gate;
+use crate::handler;
+use crate::in_flight::InFlightLayer;
+use crate::respond::EdgeBody;
+
+/// What the handlers work with.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) sidecar: Sidecar,
+    pub(crate) client: HttpsClient,
+    pub(crate) gate: Gate,
+    pub(crate) clock: Clock,
+    pub(crate) started: Instant,
+    pub(crate) proxy: Proxy,
+}
+
+/// The service of proxied requests.
+pub(crate) type Proxy = BoxCloneSyncService<Request<Incoming>, Response<EdgeBody>, BoxError>;
+
+/// The one place where the edge is put together: a service that answers every request, also with
+/// an error.
+pub fn edge(
+    sidecar: Sidecar,
+    client: HttpsClient,
+    gate: Gate,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<AccessBody<EdgeBody>>,
+    Error = BoxError,
+    Future: Send,
+> + Clone
++ Send
++ 'static {
+    let clock = sidecar.pools().clock().clone();
+    let max_in_flight = sidecar.pools().settings().max_in_flight;
+    let proxy = ServiceBuilder::new()
+        // Outermost: what is over the limit costs nothing. Health and admin are never shed.
+        .layer(InFlightLayer::new(max_in_flight))
+        // Reads the request, chooses providers, sends.
+        .service(sidecar.service(client.clone()));
+    let proxy = ServiceExt::<Request<Incoming>>::map_response(proxy, |response| {
+        response.map(|body| body.boxed_unsync())
+    });
+    let started = clock.now();
+    let app = Arc::new(App {
+        sidecar,
+        client,
+        gate,
+        started,
+        clock: clock.clone(),
+        proxy: BoxCloneSyncService::new(proxy),
+    });
+    let router = service_fn(move |request| {
+        let app = app.clone();
+        async move { Ok::<_, BoxError>(handler::handle(&app, request).await) }
+    });
+    ServiceBuilder::new()
+        // Outermost: every answer has a request id, and every request a line in the log.
+        .layer(AccessLayer::new(clock))
+        // Finds the route, asks for its credential, and calls its handler.
+        .service(router)
+}

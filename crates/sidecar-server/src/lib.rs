@@ -1,0 +1,24 @@
+//! The Sidecar proxy: an HTTP server that assembles [`sidecar_core`].
+//!
+//! [`app::edge`] is the whole of the server in one function; [`routes::ROUTES`] is the one list of
+//! what it answers, and to whom. The binary reads a [`config::Config`], opens what it names and
+//! calls [`run::run`].
+
+pub mod access;
+mod admin;
+pub mod app;
+pub mod auth;
+pub mod banner;
+pub mod config;
+mod handler;
+pub mod in_flight;
+pub mod listen;
+pub mod logs;
+mod models;
+mod respond;
+pub mod routes;
+pub mod run;
+mod secrets;
+mod target;
+
+pub use self::respond::EdgeBody;

@@ -1,0 +1,195 @@
+//! The one list of what the server answers, and what credential each route asks for.
+//!
+//! Whatever is not in it is refused.
+
+use http::Method;
+use sidecar_core::ingest::Family;
+
+use crate::auth::Credential;
+
+/// One row of the list.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// `None` is any method.
+    pub method: Option<&'static str>,
+    /// Segments; `{id}` stands for any one, `{id*}` at the end for one or more.
+    pub path: &'static str,
+    /// What it asks for.
+    pub credential: Credential,
+    pub(crate) action: Action,
+}
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Health,
+    Ready,
+    Models,
+    Model,
+    ListProviders,
+    AddProvider,
+    ShowProvider,
+    ChangeProvider,
+    RemoveProvider,
+    TestProvider,
+    ResetProvider,
+    Pools,
+    ListSettings,
+    ShowSetting,
+    ChangeSetting,
+    RemoveSetting,
+    Proxy,
+}
+
+/// What a path leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found<'a> {
+    /// A route, and what stands for its `{id}`, percent-encoded as it came.
+    Route(&'static str, Credential, Action, Option<&'a str>),
+    /// The path is known, the method is not; with the methods that are.
+    WrongMethod(Credential, Vec<&'static str>),
+    /// Nothing is there. Under the admin prefix even that is only for the admin to know.
+    Nothing(Credential),
+}
+
+/// Every route. The first that fits counts.
+pub const ROUTES: &[Route] = &[
+    route("GET", "/health", Credential::None, Action::Health),
+    route("GET", "/ready", Credential::None, Action::Ready),
+    route("GET", "/v1/models", Credential::Caller, Action::Models),
+    route("GET", "/models", Credential::Caller, Action::Models),
+    route("GET", "/v1/models/{id*}", Credential::Caller, Action::Model),
+    route("GET", "/models/{id*}", Credential::Caller, Action::Model),
+    route("GET", "/api/admin/backends", Credential::Admin, Action::ListProviders),
+    route("POST", "/api/admin/backends", Credential::Admin, Action::AddProvider),
+    route("GET", "/api/admin/backends/{id}", Credential::Admin, Action::ShowProvider),
+    route("PUT", "/api/admin/backends/{id}", Credential::Admin, Action::ChangeProvider),
+    route("DELETE", "/api/admin/backends/{id}", Credential::Admin, Action::RemoveProvider),
+    route("POST", "/api/admin/backends/{id}/test", Credential::Admin, Action::TestProvider),
+    route("POST", "/api/admin/backends/{id}/reset", Credential::Admin, Action::ResetProvider),
+    route("GET", "/api/admin/pools", Credential::Admin, Action::Pools),
+    route("GET", "/api/admin/config", Credential::Admin, Action::ListSettings),
+    route("GET", "/api/admin/config/{id}", Credential::Admin, Action::ShowSetting),
+    route("PUT", "/api/admin/config/{id}", Credential::Admin, Action::ChangeSetting),
+    route("DELETE", "/api/admin/config/{id}", Credential::Admin, Action::RemoveSetting),
+];
+
+/// The route of `method` and `path`; the path is compared as it came, byte for byte.
+pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
+    let mut allowed = Vec::new();
+    for route in ROUTES {
+        let Some(id) = matches(route.path, path) else { continue };
+        match route.method {
+            Some(wanted) if wanted != method.as_str() => allowed.push((route, wanted)),
+            _ => return Found::Route(route.path, route.credential, route.action, id),
+        }
+    }
+    if let Some((route, _)) = allowed.first()
+        && route.credential == Credential::Admin
+    {
+        let methods = allowed.iter().map(|(_, method)| *method).collect();
+        return Found::WrongMethod(route.credential, methods);
+    }
+    // Whatever else a provider's API has is passed on.
+    if Family::of_path(path).is_some() {
+        return Found::Route(PROXIED, Credential::Caller, Action::Proxy, None);
+    }
+    if !allowed.is_empty() {
+        let methods = allowed.iter().map(|(_, method)| *method).collect();
+        return Found::WrongMethod(Credential::None, methods);
+    }
+    let is_admin = path.split('/').any(|segment| segment.eq_ignore_ascii_case("admin"));
+    Found::Nothing(if is_admin { Credential::Admin } else { Credential::None })
+}
+
+const fn route(
+    method: &'static str,
+    path: &'static str,
+    credential: Credential,
+    action: Action,
+) -> Route {
+    Route { method: Some(method), path, credential, action }
+}
+
+/// Whether `path` fits `pattern`: the inner option is what stands for `{id}`.
+fn matches<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
+    // `/providers` is V2's other name for `/backends`.
+    let alias =
+        path.strip_prefix(PROVIDERS).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    if let Some(rest) = alias {
+        let pattern = pattern.strip_prefix(BACKENDS)?;
+        return match_segments(pattern, rest);
+    }
+    match_segments(pattern, path)
+}
+
+fn match_segments<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
+    if let Some(prefix) = pattern.strip_suffix("{id*}") {
+        return path.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(Some);
+    }
+    let mut id = None;
+    let (mut wanted, mut given) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(id),
+            (Some("{id}"), Some(segment)) if !segment.is_empty() => id = Some(segment),
+            (Some(wanted), Some(segment)) if wanted == segment => {}
+            _ => return None,
+        }
+    }
+}
+
+/// The pattern that stands for every proxied path.
+pub(crate) const PROXIED: &str = "/v1/*";
+const BACKENDS: &str = "/api/admin/backends";
+const PROVIDERS: &str = "/api/admin/providers";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(method: &str, path: &str) -> Option<(Action, Option<String>)> {
+        match find(&method.parse().unwrap(), path) {
+            Found::Route(_, _, action, id) => Some((action, id.map(str::to_owned))),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn both_names_of_providers_lead_to_the_same_routes() {
+        for path in ["/api/admin/backends", "/api/admin/providers"] {
+            assert_eq!(action("GET", path), Some((Action::ListProviders, None)));
+            let one = format!("{path}/a%20b");
+            assert_eq!(action("PUT", &one), Some((Action::ChangeProvider, Some("a%20b".into()))));
+        }
+        assert_eq!(action("GET", "/api/admin/providersx"), None);
+    }
+
+    #[test]
+    fn a_model_may_have_slashes_in_its_name() {
+        let model = action("GET", "/v1/models/meta/llama");
+        assert_eq!(model, Some((Action::Model, Some("meta/llama".into()))));
+        assert_eq!(action("GET", "/v1/models"), Some((Action::Models, None)));
+    }
+
+    #[test]
+    fn what_looks_like_an_admin_path_is_for_the_admin_or_nothing() {
+        for path in [
+            "//api/admin/backends",
+            "/api/admin/backends/",
+            "/api//admin/backends",
+            "/API/ADMIN/backends",
+            "/api/admin",
+            "/api/admin/backends/a/b/c",
+        ] {
+            assert_eq!(find(&Method::GET, path), Found::Nothing(Credential::Admin), "{path}");
+        }
+        assert_eq!(find(&Method::GET, "/elsewhere"), Found::Nothing(Credential::None));
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_the_right_ones() {
+        let found = find(&Method::PATCH, "/api/admin/config/rate_rpm");
+        assert_eq!(found, Found::WrongMethod(Credential::Admin, vec!["GET", "PUT", "DELETE"]));
+    }
+}

@@ -1,0 +1,105 @@
+//! From a configuration to a server that has stopped.
+
+use std::io;
+use std::net::SocketAddr;
+
+use sidecar_core::OpenError;
+use sidecar_core::client::ClientError;
+use sidecar_core::store::StoreError;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app;
+use crate::auth::Gate;
+use crate::banner;
+use crate::config::{Config, ConfigError};
+use crate::listen::{self, Limits, Listener};
+
+/// Why the server did not start, or did not stop well.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The environment is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The client cannot be made.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; set SIDECAR_HOST or SIDECAR_PORT")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signal(#[source] io::Error),
+    /// The last usage could not be written.
+    #[error("usage of the last moments was not written: {0}")]
+    Close(#[source] StoreError),
+}
+
+impl RunError {
+    /// The exit code: 78 (`EX_CONFIG` of sysexits.h) if the configuration has to change, else 1.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => EX_CONFIG,
+            Self::Open(error) if error.is_configuration() => EX_CONFIG,
+            _ => 1,
+        }
+    }
+
+    /// The error, with the variable to look at.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Open(OpenError::Key(_) | OpenError::Sealed(_)) => Some(
+                "see to SIDECAR_ENCRYPTION_KEY or SIDECAR_ENCRYPTION_KEY_FILE (without them \
+                 secrets/master.key is used); the store was not touched",
+            ),
+            Self::Open(OpenError::Store(_)) => Some("see to SIDECAR_DB_PATH"),
+            _ => None,
+        }
+    }
+}
+
+/// Opens what `config` names and serves until SIGTERM or SIGINT; then no new connection is taken,
+/// running answers may end (30 s at most), and usage is written.
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let (builder, server) = config.into_parts();
+    let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signal)?;
+    let sidecar = builder.open().await?;
+    let client = sidecar.https_client()?;
+    let address = server.address;
+    let bind = |source| RunError::Bind { address, source };
+    let listener = Listener::bind(address).map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    let has_providers = !sidecar.admin().providers().is_empty();
+    banner::print(address, &server.made, has_providers);
+    if !server.allow_anonymous {
+        tracing::warn!(
+            "callers need a key here and there is none yet: /v1 is refused with 401; \
+             SIDECAR_ALLOW_ANONYMOUS=true opens it to everybody who can reach this address"
+        );
+    }
+    tracing::info!(addr = %address, version = env!("CARGO_PKG_VERSION"), "listening");
+    let gate = Gate::new(server.admin_token, server.allow_anonymous);
+    let edge = app::edge(sidecar.clone(), client, gate);
+    let shutdown = async move {
+        let signal = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal, "stopping: running answers may end");
+    };
+    let drained = listen::serve(listener, edge, Limits::default(), shutdown).await;
+    sidecar.close().await.map_err(RunError::Close)?;
+    tracing::info!(cut = drained.cut, "stopped");
+    Ok(())
+}
+
+const EX_CONFIG: u8 = 78;
