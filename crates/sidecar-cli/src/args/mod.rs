@@ -1,0 +1,184 @@
+//! The command line, as clap reads it.
+
+mod providers;
+
+use std::path::PathBuf;
+
+use clap::builder::NonEmptyStringValueParser;
+use clap::{Parser, Subcommand};
+
+pub(crate) use self::providers::{Add, Fields, KeyOptions, ModelPair, ProvidersCommand, Set};
+
+/// Manage the providers and settings of a running Sidecar.
+#[derive(Debug, Parser)]
+#[command(name = "sidecar-cli", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// Print the JSON of the admin API in place of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Where Sidecar is.
+    #[arg(
+        long,
+        global = true,
+        value_name = "URL",
+        env = "SIDECAR_URL",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:9190"
+    )]
+    pub(crate) url: String,
+    /// Send the admin token over plain http to another machine.
+    ///
+    /// Everybody on the way can then read the token and every provider key that is entered, so it
+    /// is refused without this. On the same machine it is not needed.
+    #[arg(long, global = true)]
+    pub(crate) insecure_http: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Manage the providers: one API key at one base URL each.
+    #[command(subcommand)]
+    Providers(ProvidersCommand),
+    /// Make master keys; needs no running server.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Count the providers of each pool by their state.
+    Pools,
+    /// Look at the settings and change them; a change counts at once.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// Make a master key, the one that seals the provider keys in the store.
+    ///
+    /// It is printed once, alone on standard output; its id and what to do with it go to standard
+    /// error.
+    #[command(after_help = GENERATE_HELP)]
+    Generate {
+        /// Write the key to a new file that only its owner can read, and print nothing.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// List every setting: its value, where that comes from, and what it means.
+    List,
+    /// Print the value of one setting.
+    Get {
+        /// The setting, as `config list` names it.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        key: String,
+    },
+    /// Store a value for one setting.
+    #[command(after_help = CONFIG_SET_HELP)]
+    Set {
+        /// The setting, as `config list` names it.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        key: String,
+        /// The value: a number, true, false, or a text.
+        #[arg(allow_negative_numbers = true)]
+        value: String,
+    },
+    /// Forget the stored value of one setting, so that its default counts again.
+    Unset {
+        /// The setting, as `config list` names it.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        key: String,
+    },
+}
+
+const AFTER_HELP: &str = "\
+The admin token is never an argument. It is looked for in the variable SIDECAR_ADMIN_TOKEN, then
+in the file that SIDECAR_ADMIN_TOKEN_FILE names, then in secrets/admin.token under the working
+directory, where a server that made its own token has put it.
+
+Exit code: 0, 1 if the command was refused or failed, 2 if it was used wrongly.
+
+Examples:
+  sidecar-cli providers add nim --base-url https://integrate.api.nvidia.com/v1 --model '*'
+  sidecar-cli providers list
+  sidecar-cli providers test nim
+  sidecar-cli pools --json
+  sidecar-cli config set rate_rpm 35";
+
+const GENERATE_HELP: &str = "\
+Examples:
+  sidecar-cli keys generate --out secrets/master.key
+  SIDECAR_ENCRYPTION_KEY_FILE=secrets/master.key sidecar-server";
+
+const CONFIG_SET_HELP: &str = "\
+A setting that the server's environment pins cannot be changed here.
+
+Examples:
+  sidecar-cli config set rate_rpm 35
+  sidecar-cli config set upstream_private false";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn refusal(args: &[&str]) -> ErrorKind {
+        let args = std::iter::once("sidecar-cli").chain(args.iter().copied());
+        Cli::try_parse_from(args).unwrap_err().kind()
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_flag_says_what_it_is() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            assert!(command.get_about().is_some(), "{path}");
+            for arg in command.get_arguments() {
+                assert!(arg.get_help().is_some(), "{path} {}", arg.get_id());
+            }
+            command.get_subcommands().for_each(|command| check(command, &path));
+        }
+        check(&Cli::command(), "");
+    }
+
+    #[test]
+    fn global_flags_are_taken_after_the_command_too() {
+        let args = ["sidecar-cli", "pools", "--json", "--url", "http://localhost:1"];
+        let cli = Cli::try_parse_from(args).unwrap();
+        assert!(cli.json);
+        assert_eq!(cli.url, "http://localhost:1");
+    }
+
+    #[test]
+    fn no_secret_is_taken_as_an_argument() {
+        assert_eq!(refusal(&["--token", "t", "pools"]), ErrorKind::UnknownArgument);
+        assert_eq!(refusal(&["--admin-token", "t", "pools"]), ErrorKind::UnknownArgument);
+        let add = ["providers", "add", "a", "--base-url", "https://h", "--key", "k"];
+        assert_eq!(refusal(&add), ErrorKind::UnknownArgument);
+        let add = ["providers", "add", "a", "--base-url", "https://h", "--api-key", "k"];
+        assert_eq!(refusal(&add), ErrorKind::UnknownArgument);
+    }
+
+    #[test]
+    fn a_negative_value_reaches_the_setting() {
+        let args = ["sidecar-cli", "config", "set", "queue_max_depth", "-1"];
+        match Cli::try_parse_from(args).unwrap().command {
+            Command::Config(ConfigCommand::Set { value, .. }) => assert_eq!(value, "-1"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_empty_name_is_a_usage_error() {
+        assert_eq!(refusal(&["providers", "remove", ""]), ErrorKind::InvalidValue);
+        assert_eq!(refusal(&["config", "unset", ""]), ErrorKind::InvalidValue);
+    }
+}
