@@ -39,6 +39,10 @@ async fn every_acknowledged_provider_survives_kill_9() {
 
     let server = home.start().await;
     assert_has_all(&server.names().await, &acknowledged);
+    // Each kill has cost every limit a reserve, to be on the safe side; now it is no matter.
+    let raised =
+        server.admin("PUT", "/config/rate_rpm", serde_json::json!({"value": 10_000})).await;
+    assert_eq!(raised.status, 200, "{}", raised.whole());
     // Their keys are whole, too: each is sent as it was entered.
     for name in &acknowledged {
         let asked = request("POST", "/v1/chat/completions").header("x-sidecar-provider", name);

@@ -21,4 +21,6 @@ mod proxy;
 #[cfg(test)]
 mod refused_start;
 #[cfg(test)]
+mod sim;
+#[cfg(test)]
 mod support;

@@ -1,11 +1,13 @@
 //! One caller's request, read once and cheap to send again.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
+use crate::callers::{CallerPermit, LiveCaller};
 use crate::clock::Instant;
 use crate::ingest::Family;
 
@@ -39,10 +41,22 @@ pub struct Head {
     pub model_place: ModelPlace,
     /// Whether the caller asked for a stream.
     pub stream: bool,
+    /// Whether the caller asked for the usage of its stream: `stream_options.include_usage`.
+    pub usage_asked: bool,
+    /// Where in a JSON body the value of `stream_options` stands, if the body has one.
+    pub stream_options: Option<Range<usize>>,
+    /// Where in a JSON body its closing brace stands: the place for one more member.
+    pub body_end: Option<usize>,
     /// Who calls.
     pub caller: Caller,
     /// The provider the caller insists on, by name or id.
-    pub pinned: Option<String>,
+    pub pinned: Option<Arc<str>>,
+    /// The caller's share of the wait queue.
+    pub weight: NonZeroU32,
+    /// The caller whose key it was, if it showed one.
+    pub live_caller: Option<Arc<LiveCaller>>,
+    /// The caller's leave, once it is given.
+    pub permit: OnceLock<Arc<CallerPermit>>,
     /// When the request was complete.
     pub received: Instant,
     /// How long to wait for a free slot.
@@ -73,6 +87,40 @@ pub struct Caller(pub Arc<str>);
 /// already; without it one is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestId(pub Arc<str>);
+
+impl Head {
+    /// The head of a request that no caller sent, made at `now` under `name`.
+    pub(crate) fn of_our_own(
+        name: &str,
+        method: Method,
+        family: Family,
+        path: String,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id: name.to_owned(),
+            method,
+            path,
+            query: None,
+            headers: HeaderMap::new(),
+            family,
+            model: None,
+            model_place: ModelPlace::None,
+            stream: false,
+            usage_asked: false,
+            stream_options: None,
+            body_end: None,
+            caller: Caller(name.into()),
+            pinned: None,
+            weight: NonZeroU32::MIN,
+            live_caller: None,
+            permit: OnceLock::new(),
+            received: now,
+            queue_until: now,
+            deadline: None,
+        }
+    }
+}
 
 impl Call {
     /// A call of its parts. [`crate::ingest::IngestLayer`] makes them from HTTP requests.

@@ -9,9 +9,13 @@ use crate::clock::{Clock, Instant};
 use crate::cooldown::{CellSet, Cooldown, CooldownLayer};
 use crate::dispatch::{Dispatch, DispatchLayer, Target};
 use crate::first_byte::{FirstByte, FirstByteLayer, Patience};
+use crate::jitter;
 use crate::pool::LiveProvider;
+use crate::provider::StreamUsage;
 use crate::rate_limit::{Limiter, RateLimit, RateLimitLayer};
+use crate::relay::{Relay, RelayConfig, RelayLayer};
 use crate::usage::{Meter, Usage, UsageLayer};
+use crate::verdict::{Class, Verdict};
 
 /// Everything that is known of a (provider, model) before a request comes.
 #[derive(Debug)]
@@ -22,27 +26,38 @@ pub(crate) struct Endpoint {
     pub(crate) meter: Meter,
     pub(crate) target: Target,
     pub(crate) context_window: Option<u32>,
+    pub(crate) stream_usage: StreamUsage,
 }
 
 /// The stack around the HTTP client `C`.
-pub(crate) type Stack<C> = Cooldown<RateLimit<Usage<FirstByte<Dispatch<C>>>>>;
+pub(crate) type Stack<C> = Cooldown<RateLimit<Relay<Usage<FirstByte<Dispatch<C>>>>>>;
 
 /// The stack of a test call.
 pub(crate) type TestStack<C> = RateLimit<Usage<FirstByte<Dispatch<C>>>>;
 
 impl Endpoint {
-    /// The one place where an endpoint's stack is put together.
-    pub(crate) fn stack<C>(&self, client: C, clock: &Clock, stream: bool) -> Stack<C> {
+    /// The one place where an endpoint's stack is put together, for one request. `early` lets it
+    /// through as an early probe, if the cells allow one.
+    pub(crate) fn stack<C>(&self, client: C, clock: &Clock, stream: bool, early: bool) -> Stack<C> {
         let config = &self.provider.config;
         let patience = self.patience(stream);
+        let relay = RelayConfig {
+            idle_timeout: config.idle_timeout,
+            stream_usage: self.stream_usage,
+            clock: clock.clone(),
+        };
         ServiceBuilder::new()
             // Outermost: a resting provider is refused before anything is spent on it.
             .layer(
                 CooldownLayer::new(self.cells.clone(), clock.clone())
-                    .probe_lease(patience.head + LEASE_MARGIN),
+                    .probe_lease(patience.head + patience.first_event + LEASE_MARGIN)
+                    .streaming(stream)
+                    .early_probe(early),
             )
             // After the cells, so that a refusal of theirs takes no slot.
             .layer(RateLimitLayer::new(self.limiter.clone(), clock.clone()))
+            // Outside the books, which need to see what the provider sent and the caller does not.
+            .layer(RelayLayer::new(relay).on_cut(self.cut_hook(clock)))
             // Inside the limits: what was refused is not an attempt and is not booked.
             .layer(UsageLayer::new(self.meter.clone(), clock.clone()))
             // Judges the answer; the layers above read its verdict.
@@ -64,6 +79,14 @@ impl Endpoint {
             .service(client)
     }
 
+    /// Charges a stream that breaks after it has begun.
+    fn cut_hook(&self, clock: &Clock) -> Arc<dyn Fn(Class) + Send + Sync> {
+        let (cells, clock) = (self.cells.clone(), clock.clone());
+        Arc::new(move |class| {
+            cells.note_failure(&Verdict::of(class), clock.now(), jitter::unit());
+        })
+    }
+
     /// Vendors hold the head of a stream back until its first token, and the head of a document
     /// until all of it is there.
     fn patience(&self, stream: bool) -> Patience {
@@ -77,11 +100,22 @@ impl Endpoint {
         self.cells.ready_at(now).max(self.limiter.ready_at(now))
     }
 
+    /// When the slot after `n` others is free.
+    pub(crate) fn nth_slot(&self, n: u32, now: Instant) -> Instant {
+        let slot = self.limiter.nth_free(n, now);
+        self.cells.ready_at(now).map_or(slot, |at| at.max(slot))
+    }
+
     /// Whether it makes sense to wait until it is ready.
     pub(crate) fn is_promising(&self, now: Instant) -> bool {
         self.cells.are_promising(now)
     }
+
+    /// Whether a request could pass as an early probe. Reserves nothing.
+    pub(crate) fn admits_early(&self, now: Instant) -> bool {
+        self.cells.admits_early(now) && self.limiter.ready_at(now).is_none()
+    }
 }
 
 /// What a probe may take beyond the time to the first event.
-const LEASE_MARGIN: Duration = Duration::from_secs(5);
+const LEASE_MARGIN: Duration = Duration::from_secs(10);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::callers::CallerRefusal;
 use crate::clock::Instant;
 use crate::ingest::ScanError;
 use crate::verdict::{CallerMessage, Verdict};
@@ -68,6 +69,9 @@ pub enum Error {
     /// Too many requests are in flight here.
     #[error("too many requests are in flight here")]
     Overloaded,
+    /// The caller's own limits say no.
+    #[error(transparent)]
+    CallerLimit(CallerRefusal),
     /// Something here is broken.
     #[error("internal error")]
     Internal(#[source] BoxError),
@@ -116,6 +120,7 @@ impl Error {
             Self::Exhausted { .. } | Self::QueueTimeout | Self::QueueFull | Self::Overloaded => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::CallerLimit(refusal) => refusal.status(),
             Self::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -123,6 +128,9 @@ impl Error {
 
     /// The `type` of the answer.
     pub fn error_type(&self) -> &'static str {
+        if let Self::CallerLimit(refusal) = self {
+            return refusal.error_type();
+        }
         if self.status().is_client_error() { "invalid_request_error" } else { "server_error" }
     }
 
@@ -138,6 +146,7 @@ impl Error {
             Self::CallerFault { .. } => "provider_refused",
             Self::Exhausted { .. } => "all_pools_exhausted",
             Self::QueueTimeout => "queue_timeout",
+            Self::CallerLimit(refusal) => refusal.code(),
             Self::UpstreamTimeout => "upstream_timeout",
             Self::QueueFull | Self::Overloaded => "overloaded",
             Self::Internal(_) => "internal_error",
@@ -148,6 +157,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Exhausted { retry_after, .. } => Some(*retry_after),
+            Self::CallerLimit(refusal) => refusal.retry_after(),
             Self::QueueFull | Self::Overloaded => Some(Duration::from_secs(1)),
             _ => None,
         }

@@ -14,6 +14,7 @@
 //! | [`cooldown::CooldownLayer`] | any HTTP service | refuses while a cell rests, charges the outcome |
 //! | [`rate_limit::RateLimitLayer`] | any service | refuses when the limit is used up |
 //! | [`usage::UsageLayer`] | any HTTP service | books every attempt with its tokens and cost |
+//! | [`relay::RelayLayer`] | any HTTP service | ends a broken stream in an error, never as if it were whole |
 //! | [`first_byte::FirstByteLayer`] | any HTTP service | holds an answer until it is worth something |
 //! | [`dispatch::DispatchLayer`] | an HTTP client | makes the request that a provider sees |
 //!
@@ -47,6 +48,7 @@
 
 pub mod admin;
 pub mod call;
+pub mod callers;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod clock;
@@ -60,8 +62,10 @@ mod jitter;
 pub mod keys;
 pub mod openai;
 pub mod pool;
+pub mod probe;
 pub mod provider;
 pub mod rate_limit;
+pub mod relay;
 pub mod secret;
 pub mod settings;
 mod shared;

@@ -19,6 +19,9 @@ pub fn error_response(error: &Error, family: Family) -> Response<Bytes> {
     if let Some(wait) = error.retry_after() {
         headers.insert(RETRY_AFTER, wait.as_secs().into());
     }
+    if matches!(error, Error::CallerLimit(refusal) if !refusal.is_temporary()) {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    }
     if let Error::Exhausted { next_available, .. } = error {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         headers.insert(REASON, HeaderValue::from_static("AllPoolsExhausted"));

@@ -16,7 +16,10 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use serde::Deserialize as _;
 use serde_json::Value;
+
+use crate::provider::PoolName;
 
 /// The settings in force. Read as one immutable value; a change makes a new one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,23 @@ pub struct Settings {
     pub exhausted_retry_after_seconds: u32,
     /// How many requests may be in flight at the edge.
     pub max_in_flight: u32,
+    /// How long a request waits for a slot of the primary pool before it goes on to the next one.
+    pub spill_after_primary: Duration,
+    /// The same for the fallback pool.
+    pub spill_after_fallback: Duration,
+    /// The pools in the order of their use.
+    pub pool_order: [PoolName; 2],
+    /// The share of a pool's requests per minute, in thousandths, that may try a resting provider
+    /// early when nothing else is left.
+    pub emergency_permille: u32,
+    /// How often an idle or resting provider is asked whether it is well; zero is never.
+    pub health_check_interval: Duration,
+    /// How long such a question may take.
+    pub health_check_timeout: Duration,
+    /// How many days the usage by hour is kept.
+    pub retention_hourly_days: u32,
+    /// How many days the usage by day is kept.
+    pub retention_daily_days: u32,
     /// Whether providers may live at loopback and private addresses and on plain `http`.
     pub upstream_private: bool,
 }
@@ -141,6 +161,64 @@ pub const SPECS: &[Spec] = &[
         accepts: "a whole number from 1 to 65536",
     },
     Spec {
+        key: "spill_after_primary_seconds",
+        help: "wait for a slot of the primary pool before the next pool is used, in seconds",
+        read: |s| s.spill_after_primary.as_secs().into(),
+        write: |s, v| seconds(v, 0, 600).map(|d| s.spill_after_primary = d),
+        accepts: "a whole number of seconds from 0 to 600",
+    },
+    Spec {
+        key: "spill_after_fallback_seconds",
+        help: "wait for a slot of the fallback pool before the next pool is used, in seconds",
+        read: |s| s.spill_after_fallback.as_secs().into(),
+        write: |s, v| seconds(v, 0, 600).map(|d| s.spill_after_fallback = d),
+        accepts: "a whole number of seconds from 0 to 600",
+    },
+    Spec {
+        key: "pool_order",
+        help: "the pools in the order of their use",
+        read: |s| s.pool_order.map(PoolName::as_str).as_slice().into(),
+        write: |s, v| pool_order(v).map(|order| s.pool_order = order),
+        accepts: "[\"primary\",\"fallback\"] or [\"fallback\",\"primary\"]",
+    },
+    Spec {
+        key: "emergency_rpm_fraction",
+        help: "share of a pool's requests per minute that may try a resting provider early when \
+               nothing else is left; 0 is never",
+        read: |s| (f64::from(s.emergency_permille) / 1e3).into(),
+        write: |s, v| fraction(v).map(|permille| s.emergency_permille = permille),
+        accepts: "a number from 0 to 0.5",
+    },
+    Spec {
+        key: "health_check_interval_seconds",
+        help: "how often an idle or resting provider is asked whether it is well, in seconds; \
+               0 is never",
+        read: |s| s.health_check_interval.as_secs().into(),
+        write: |s, v| seconds(v, 0, 86_400).map(|d| s.health_check_interval = d),
+        accepts: "a whole number of seconds from 0 to 86400",
+    },
+    Spec {
+        key: "health_check_timeout_seconds",
+        help: "how long such a question may take, in seconds",
+        read: |s| s.health_check_timeout.as_secs().into(),
+        write: |s, v| seconds(v, 1, 120).map(|d| s.health_check_timeout = d),
+        accepts: "a whole number of seconds from 1 to 120",
+    },
+    Spec {
+        key: "retention_hourly_days",
+        help: "how many days usage by hour and cooldown events are kept",
+        read: |s| s.retention_hourly_days.into(),
+        write: |s, v| ranged(v, 32, 3_650).map(|n| s.retention_hourly_days = n),
+        accepts: "a whole number of days from 32 to 3650",
+    },
+    Spec {
+        key: "retention_daily_days",
+        help: "how many days usage by day is kept",
+        read: |s| s.retention_daily_days.into(),
+        write: |s, v| ranged(v, 32, 36_500).map(|n| s.retention_daily_days = n),
+        accepts: "a whole number of days from 32 to 36500",
+    },
+    Spec {
         key: "upstream_private",
         help: "whether providers may live at private addresses and on plain http",
         read: |s| s.upstream_private.into(),
@@ -150,6 +228,14 @@ pub const SPECS: &[Spec] = &[
 ];
 
 impl Settings {
+    /// How long a request waits for a slot of `pool` before it goes on to the next one.
+    pub fn spill_after(&self, pool: PoolName) -> Duration {
+        match pool {
+            PoolName::Primary => self.spill_after_primary,
+            PoolName::Fallback => self.spill_after_fallback,
+        }
+    }
+
     /// The value of `key`.
     pub fn get(&self, key: &str) -> Result<Value, SettingError> {
         spec(key).map(|spec| (spec.read)(self))
@@ -182,6 +268,14 @@ impl Default for Settings {
             max_body_bytes: 32 << 20,
             exhausted_retry_after_seconds: 120,
             max_in_flight: 512,
+            spill_after_primary: Duration::ZERO,
+            spill_after_fallback: Duration::ZERO,
+            pool_order: PoolName::ALL,
+            emergency_permille: 100,
+            health_check_interval: Duration::ZERO,
+            health_check_timeout: Duration::from_secs(10),
+            retention_hourly_days: 90,
+            retention_daily_days: 3_650,
             upstream_private: true,
         }
     }
@@ -194,6 +288,19 @@ fn spec(key: &str) -> Result<&'static Spec, SettingError> {
 fn ranged(value: &Value, min: u32, max: u32) -> Option<u32> {
     let number = u32::try_from(value.as_u64()?).ok()?;
     (min..=max).contains(&number).then_some(number)
+}
+
+/// Both pools, each once.
+fn pool_order(value: &Value) -> Option<[PoolName; 2]> {
+    let order = <[PoolName; 2]>::deserialize(value).ok()?;
+    (order[0] != order[1]).then_some(order)
+}
+
+/// In thousandths.
+fn fraction(value: &Value) -> Option<u32> {
+    let fraction = value.as_f64().filter(|fraction| (0.0..=0.5).contains(fraction))?;
+    // The cast is exact: at most 500.
+    Some((fraction * 1e3).round() as u32)
 }
 
 fn seconds(value: &Value, min: u32, max: u32) -> Option<Duration> {

@@ -1,5 +1,6 @@
 //! From a request to its answer: find the route, check the credential, act.
 
+use http::request::Parts;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
@@ -10,13 +11,14 @@ use tower::ServiceExt as _;
 
 use crate::app::App;
 use crate::auth::Credential;
+use crate::caller::{Identity, guard_name, identify};
 use crate::respond::{self, Answer};
 use crate::routes::{Action, Found, find};
 use crate::{admin, models, target};
 
 /// Answers `request`.
 pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let family = Family::of_path(head.uri.path()).unwrap_or(Family::OpenAi);
     if let Some(message) = target::refusal(&head) {
         let mut answer = respond::refused(StatusCode::BAD_REQUEST, message, family);
@@ -30,11 +32,15 @@ pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
     let (Found::Route(_, credential, ..)
     | Found::WrongMethod(credential, _)
     | Found::Nothing(credential)) = &found;
-    if !app.gate.admits(*credential, &head.headers) {
-        return match credential {
-            Credential::Admin => respond::no_admin(),
-            _ => respond::no_caller(family),
-        };
+    match credential {
+        Credential::None => {}
+        Credential::Admin if !app.gate.admits_admin(&head.headers) => return respond::no_admin(),
+        Credential::Admin => {}
+        Credential::Caller => {
+            if let Err(refusal) = admit_caller(app, &mut head, family) {
+                return *refusal;
+            }
+        }
     }
     let (action, id) = match found {
         Found::Route(_, _, action, id) => (action, id),
@@ -48,10 +54,30 @@ pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
     match action {
         Action::Health => health(app),
         Action::Ready => ready(app),
-        Action::Models => models::list(app),
-        Action::Model => models::one(app, id.unwrap_or_default()),
+        Action::Models => models::list(app, head.extensions.get()),
+        Action::Model => models::one(app, head.extensions.get(), id.unwrap_or_default()),
         Action::Proxy => proxy(app, Request::from_parts(head, body), family).await,
-        action => admin::answer(app, action, id, body).await,
+        action => admin::answer(app, action, id, head.uri.query(), body).await,
+    }
+}
+
+/// Says who calls, in the extensions of the request; or the answer that refuses it.
+fn admit_caller(app: &App, head: &mut Parts, family: Family) -> Result<(), Box<Answer>> {
+    let callers = app.sidecar.callers();
+    match identify(head, callers, app.clock.wall()) {
+        Identity::Known(caller) => {
+            head.extensions.insert(caller);
+            Ok(())
+        }
+        Identity::Anonymous if app.gate.admits_anonymous() => {
+            guard_name(head, callers);
+            Ok(())
+        }
+        Identity::Anonymous | Identity::Wrong => Err(Box::new(respond::no_caller(family))),
+        Identity::Ambiguous => {
+            let text = "the request shows two different credentials; send one";
+            Err(Box::new(respond::refused(StatusCode::BAD_REQUEST, text, family)))
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod admin;
 pub mod app;
 pub mod auth;
 pub mod banner;
+mod caller;
 pub mod config;
 mod handler;
 pub mod in_flight;

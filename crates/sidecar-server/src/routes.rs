@@ -38,6 +38,16 @@ pub(crate) enum Action {
     ShowSetting,
     ChangeSetting,
     RemoveSetting,
+    ListCallers,
+    AddCaller,
+    ChangeCaller,
+    RemoveCaller,
+    RollCaller,
+    Explain,
+    StatsTotal,
+    StatsHourly,
+    StatsDaily,
+    StatsCooldown,
     Proxy,
 }
 
@@ -72,6 +82,16 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/admin/config/{id}", Credential::Admin, Action::ShowSetting),
     route("PUT", "/api/admin/config/{id}", Credential::Admin, Action::ChangeSetting),
     route("DELETE", "/api/admin/config/{id}", Credential::Admin, Action::RemoveSetting),
+    route("GET", "/api/admin/callers", Credential::Admin, Action::ListCallers),
+    route("POST", "/api/admin/callers", Credential::Admin, Action::AddCaller),
+    route("PUT", "/api/admin/callers/{id}", Credential::Admin, Action::ChangeCaller),
+    route("DELETE", "/api/admin/callers/{id}", Credential::Admin, Action::RemoveCaller),
+    route("POST", "/api/admin/callers/{id}/roll", Credential::Admin, Action::RollCaller),
+    route("GET", "/api/admin/explain", Credential::Admin, Action::Explain),
+    route("GET", "/api/admin/stats/total", Credential::Admin, Action::StatsTotal),
+    route("GET", "/api/admin/stats/hourly", Credential::Admin, Action::StatsHourly),
+    route("GET", "/api/admin/stats/daily", Credential::Admin, Action::StatsDaily),
+    route("GET", "/api/admin/stats/cooldown", Credential::Admin, Action::StatsCooldown),
 ];
 
 /// The route of `method` and `path`; the path is compared as it came, byte for byte.

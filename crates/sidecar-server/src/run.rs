@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use sidecar_core::OpenError;
 use sidecar_core::client::ClientError;
+use sidecar_core::probe::Prober;
 use sidecar_core::store::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -96,7 +97,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         };
         tracing::info!(signal, "stopping: running answers may end");
     };
+    let prober = Prober::new(sidecar.pools().clone());
+    let probing = tokio::spawn(prober.run(sidecar.https_client()?));
     let drained = listen::serve(listener, edge, Limits::default(), shutdown).await;
+    probing.abort();
     sidecar.close().await.map_err(RunError::Close)?;
     tracing::info!(cut = drained.cut, "stopped");
     Ok(())

@@ -1,13 +1,19 @@
 //! The command line, as clap reads it.
 
+mod callers;
 mod providers;
+mod usage;
 
 use std::path::PathBuf;
 
 use clap::builder::NonEmptyStringValueParser;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
+#[cfg(test)]
+pub(crate) use self::callers::CallerTarget;
+pub(crate) use self::callers::{CallerAdd, CallerFields, CallerSet, CallersCommand};
 pub(crate) use self::providers::{Add, Fields, KeyOptions, ModelPair, ProvidersCommand, Set};
+pub(crate) use self::usage::{By, CooldownsArgs, UsageArgs, View};
 
 /// Manage the providers and settings of a running Sidecar.
 #[derive(Debug, Parser)]
@@ -46,9 +52,34 @@ pub(crate) enum Command {
     Keys(KeysCommand),
     /// Count the providers of each pool by their state.
     Pools,
+    /// Manage the callers: who may use the proxy, and how much.
+    #[command(subcommand)]
+    Callers(CallersCommand),
+    /// What was used, and what it cost.
+    #[command(after_help = usage::USAGE_HELP)]
+    Usage(UsageArgs),
+    /// The rests that began, the newest first.
+    Cooldowns(CooldownsArgs),
+    /// Why a request for a model, made now, would go where it would go.
+    #[command(after_help = EXPLAIN_HELP)]
+    Explain(Explain),
     /// Look at the settings and change them; a change counts at once.
     #[command(subcommand)]
     Config(ConfigCommand),
+}
+
+/// What to explain.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The model, by the name that callers use.
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(crate) model: String,
+    /// Who would ask.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) caller: Option<String>,
+    /// The protocol it would be asked by.
+    #[arg(long, value_name = "API")]
+    pub(crate) api: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -106,6 +137,11 @@ Examples:
   sidecar-cli providers test nim
   sidecar-cli pools --json
   sidecar-cli config set rate_rpm 35";
+
+const EXPLAIN_HELP: &str = "\
+Examples:
+  sidecar-cli explain llama
+  sidecar-cli explain claude --api anthropic-messages";
 
 const GENERATE_HELP: &str = "\
 Examples:

@@ -1,9 +1,13 @@
 //! The commands, one file each.
 
+mod callers;
 mod config;
+mod cooldowns;
+mod explain;
 mod keys;
 mod pools;
 mod providers;
+mod usage;
 
 use serde_json::Value;
 
@@ -31,6 +35,16 @@ pub(crate) async fn run(
         Command::Keys(command) => keys::run(command, cli.json, console),
         Command::Providers(command) => {
             providers::run(command, &mut Session::open(cli, tokens, console)?).await
+        }
+        Command::Callers(command) => {
+            callers::run(command, &mut Session::open(cli, tokens, console)?).await
+        }
+        Command::Usage(args) => usage::run(args, &mut Session::open(cli, tokens, console)?).await,
+        Command::Cooldowns(args) => {
+            cooldowns::run(args, &mut Session::open(cli, tokens, console)?).await
+        }
+        Command::Explain(wanted) => {
+            explain::run(wanted, &mut Session::open(cli, tokens, console)?).await
         }
         Command::Pools => pools::run(&mut Session::open(cli, tokens, console)?).await,
         Command::Config(command) => {

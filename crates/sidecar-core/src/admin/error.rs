@@ -11,8 +11,8 @@ use crate::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AdminError {
-    /// There is no provider of this id or name.
-    #[error("there is no provider with this id or name")]
+    /// There is none of this id or name.
+    #[error("there is none with this id or name")]
     NotFound,
     /// A field is wrong, or clashes with what is there.
     #[error(transparent)]

@@ -19,9 +19,12 @@
 //! # Ok(()) }
 //! ```
 
+mod callers;
 mod error;
+mod explain;
 mod providers;
 mod settings;
+mod stats;
 mod status;
 mod test_call;
 mod view;
@@ -29,8 +32,13 @@ mod view;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+pub use self::callers::{CallerKeyView, CallerStatus, CallerView};
 pub use self::error::AdminError;
 pub use self::settings::{SettingSource, SettingView};
+pub use self::stats::{
+    CooldownEvent, CostNumber, DailyRow, HourlyFilter, HourlyRow, HourlyStats, MOST_DAYS,
+    MOST_HOURS, TotalStats,
+};
 pub use self::status::{PoolCounts, Status};
 pub use self::test_call::TestReport;
 pub use self::view::{HealthView, LimiterView, ProviderView};

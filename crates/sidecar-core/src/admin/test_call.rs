@@ -11,7 +11,7 @@ use tower::{Service, ServiceExt};
 
 use super::view::millis;
 use super::{Admin, AdminError};
-use crate::call::{Call, Caller, Head, ModelPlace};
+use crate::call::{Call, Head};
 use crate::endpoint::Endpoint;
 use crate::error::BoxError;
 use crate::ingest::Family;
@@ -93,40 +93,23 @@ impl Admin {
         let clock = self.state.pools.clock();
         let api = endpoint.provider.config.api;
         let (family, path, body) = match model {
-            None => listing(api),
+            None => {
+                let (family, path) = crate::probe::listing(api);
+                (family, path.to_owned(), None)
+            }
             Some(_) => one_token(api, endpoint.target.native()),
         };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = body.map_or_else(Bytes::new, |body| body.to_string().into());
+        let method = if body.is_empty() { Method::GET } else { Method::POST };
+        // The native id stands in the body already.
         let head = Head {
-            id: "test".to_owned(),
-            method: if body.is_empty() { Method::GET } else { Method::POST },
-            path,
-            query: None,
             headers,
-            family,
             model: model.map(Into::into),
-            // The native id stands in the body already.
-            model_place: ModelPlace::None,
-            stream: false,
-            caller: Caller("test".into()),
-            pinned: None,
-            received: clock.now(),
-            queue_until: clock.now(),
-            deadline: None,
+            ..Head::of_our_own("test", method, family, path, clock.now())
         };
         Call::new(head, body)
-    }
-}
-
-fn listing(api: Api) -> (Family, String, Option<Value>) {
-    match api {
-        Api::OpenaiCompletions | Api::OpenaiResponses => {
-            (Family::OpenAi, "/v1/models".to_owned(), None)
-        }
-        Api::AnthropicMessages => (Family::Anthropic, "/v1/models".to_owned(), None),
-        Api::GoogleGenerativeAi => (Family::Gemini, "/v1beta/models".to_owned(), None),
     }
 }
 

@@ -2,9 +2,18 @@
 //!
 //! HTTP/1.1, TCP_NODELAY, connections kept for 30 s, the machine's root certificates or Mozilla's.
 //! Addresses are checked when they are resolved, so that no name can lead to a metadata service.
+//!
+//! A kept connection that the provider has closed meanwhile is not the caller's problem: a request
+//! that meets one is sent once more, on a new connection.
+//!
+//! What a provider can send is bounded: a head of 64 KiB and 100 headers, none of them folded over
+//! several lines. Any number of 1xx answers is passed over without being kept; the wait for the
+//! head, which is the caller's, ends that too.
 
 mod connector;
+mod exchange;
 mod resolver;
+mod watched;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,21 +25,31 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::Service;
 
 use self::connector::CheckedConnector;
+use self::exchange::is_stale;
 use self::resolver::CheckedResolver;
+use self::watched::WatchedConnector;
+use crate::clock::Clock;
 use crate::settings::Settings;
 use crate::shared::Shared;
 
 /// A pooled HTTPS client. Cheap to clone; clones share the connections.
 #[derive(Clone, Debug)]
 pub struct HttpsClient {
-    client: Client<HttpsConnector<CheckedConnector>, Full<Bytes>>,
+    clients: Arc<Clients>,
+}
+
+#[derive(Debug)]
+struct Clients {
+    pooled: Client<WatchedConnector, Full<Bytes>>,
+    /// Makes a new connection for every request.
+    unpooled: Client<WatchedConnector, Full<Bytes>>,
+    clock: Clock,
 }
 
 /// The client could not be made: the TLS stack has no usable configuration.
@@ -56,12 +75,46 @@ impl HttpsClient {
             .https_or_http()
             .enable_http1()
             .wrap_connector(CheckedConnector::new(http, settings));
-        let client = Client::builder(TokioExecutor::new())
+        let connector = WatchedConnector::new(https);
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_idle_timeout(Duration::from_secs(30))
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
-            .build(https);
-        Ok(Self { client })
+            // The number of headers is left at hyper's 100: naming one costs an allocation an
+            // answer.
+            .http1_max_buf_size(MOST_READ);
+        let pooled = builder.build(connector.clone());
+        let unpooled = builder.pool_max_idle_per_host(0).build(connector);
+        let clock = Clock::system();
+        Ok(Self { clients: Arc::new(Clients { pooled, unpooled, clock }) })
+    }
+}
+
+impl Clients {
+    /// Sends once, and once more if the first try met a connection that had been given up. The
+    /// second try cannot meet another one.
+    ///
+    /// Such a connection shows at once. One that is cut later was cut while the provider was at
+    /// work, and to ask again would cost twice.
+    async fn send(
+        self: Arc<Self>,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Error> {
+        // Which connection it will be shows only when it is too late to ask for the request back.
+        // The copy is that of the head; the body is shared.
+        let (again, started) = (request.clone(), self.clock.now());
+        let first = match self.pooled.request(request).await {
+            Err(error) if is_stale(&error) && self.clock.now() - started < AT_ONCE => error,
+            result => return result,
+        };
+        tracing::debug!("a kept connection had been closed, the request is sent again");
+        // Of two failures the first counts: that the second try reached nobody does not mean that
+        // nobody has seen the request.
+        self.unpooled.request(again).await.map_err(|second| {
+            tracing::debug!(error = %second, "sending again failed, too");
+            first
+        })
     }
 }
 
@@ -75,7 +128,7 @@ impl Service<Request<Full<Bytes>>> for HttpsClient {
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        Box::pin(self.client.request(request))
+        Box::pin(self.clients.clone().send(request))
     }
 }
 
@@ -92,3 +145,11 @@ fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
         .with_root_certificates(roots)
         .with_no_client_auth())
 }
+
+/// The most that is read of a head, and of a body at a time, in bytes.
+const MOST_READ: usize = 64 << 10;
+/// How soon a connection that had been given up shows it.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

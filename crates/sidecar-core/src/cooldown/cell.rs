@@ -1,7 +1,7 @@
 //! One cooldown cell: a state machine that takes `now` and owns no timer.
 //!
 //! ```text
-//!             failures reach the threshold       `until` passed, one compare-and-swap won
+//!             failures are enough                `until` passed, one compare-and-swap won
 //!  CLOSED(level) ------------> OPEN(until, level) -------------------> HALF-OPEN(lease)
 //!     ^                            ^        ^                           |     |     |
 //!     |                            |        +-- probe failed, level+1 --+     |     |
@@ -9,87 +9,55 @@
 //!     +-- RAMP: a quarter, then half of the rate, 10 s each <---------- probe good -+
 //! ```
 //!
-//! One atomic word says whether to admit, so a closed cell costs one load. The mutex is taken only
-//! by transitions.
+//! One atomic word says whether to admit, so a closed cell costs two loads, and an answer of a
+//! cell without a past one addition. The mutex is taken only by transitions.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::policy::{CooldownPolicy, MAX_LEVEL};
+use super::gate::{Admission, Gate, Sight, Word};
+use super::hang_guard::HangGuard;
+use super::recent::Recent;
+use super::state::State;
+use super::{CellState, CooldownPolicy, SavedRest, Trip};
 use crate::clock::Instant;
 use crate::verdict::{Class, Verdict};
 
 /// A cooldown cell: closed, resting, tried by one probe, or coming back at a growing pace.
 #[derive(Debug)]
 pub struct Cell {
-    /// When the next request may pass, in nanoseconds, and what that means: [`CLOSED`]; with
-    /// [`PACED`] set it needs no probe, as while the cell paces requests after a good one; with
-    /// [`LEASED`] set a probe is under way until then.
-    gate: AtomicU64,
-    /// Rises with every trip. What was sent under an older epoch is a straggler.
-    epoch: AtomicU32,
+    gate: Gate,
     /// Whether a success has anything to mend.
     marked: AtomicBool,
     /// Whether the rest has an end that is worth waiting for.
     promising: AtomicBool,
+    recent: Recent,
+    hangs: HangGuard,
     state: Mutex<State>,
 }
 
-/// Leave to send, and what is needed to judge the outcome.
+/// What a failure has done to a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Admission {
-    epoch: u32,
-    /// The gate that makes this the probe; 0 if it is none.
-    lease: u64,
-}
-
-/// What a cell looks like from outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CellState {
-    /// How often it has tripped without proven recovery.
-    pub level: u8,
-    /// Why it tripped last.
-    pub class: Option<Class>,
-    /// The end of the rest, if it rests.
-    pub until: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct State {
-    policy: CooldownPolicy,
-    /// Requests per minute at full rate, which the ramp takes its fractions of.
-    rpm: u32,
-    level: u8,
-    class: Option<Class>,
-    until: Instant,
-    /// Failures in a row that have not tripped it.
-    failures: u32,
-    /// Since when there has been no failure; a minute lowers the level.
-    clean_since: Instant,
-    ramp_since: Option<Instant>,
+pub(super) enum Charge {
+    /// Nothing that would have to outlive a restart.
+    Noted,
+    /// It rests longer now.
+    Lengthened,
+    /// It has opened.
+    Tripped(Trip),
 }
 
 impl Cell {
     /// A closed cell. `rpm` is the full rate that the ramp after a probe leads back to.
     pub fn new(policy: CooldownPolicy, rpm: u32) -> Self {
-        let epoch_start = Instant::from_nanos(0);
         Self {
-            gate: AtomicU64::new(CLOSED),
-            epoch: AtomicU32::new(0),
+            gate: Gate::new(),
             marked: AtomicBool::new(false),
             promising: AtomicBool::new(true),
-            state: Mutex::new(State {
-                policy,
-                rpm,
-                level: 0,
-                class: None,
-                until: epoch_start,
-                failures: 0,
-                clean_since: epoch_start,
-                ramp_since: None,
-            }),
+            recent: Recent::default(),
+            hangs: HangGuard::default(),
+            state: Mutex::new(State::new(policy, rpm)),
         }
     }
 
@@ -103,11 +71,10 @@ impl Cell {
     /// When a request could pass: `None` now, or the instant to wait for. Reserves nothing. While
     /// a probe is under way that is soon, because it will be judged long before its lease ends.
     pub fn ready_at(&self, now: Instant) -> Option<Instant> {
-        match self.gate.load(Ordering::Acquire) {
-            CLOSED => None,
-            gate if gate_instant(gate) <= now => None,
-            gate if gate & LEASED != 0 => Some(gate_instant(gate).min(now + PROBE_PATIENCE)),
-            gate => Some(gate_instant(gate)),
+        match self.gate.load().sight(now) {
+            Sight::Open | Sight::Paced | Sight::Due => None,
+            Sight::Shut(at) => Some(at),
+            Sight::Leased(at) => Some(at.min(now + PROBE_PATIENCE)),
         }
     }
 
@@ -123,188 +90,243 @@ impl Cell {
     pub fn admit(&self, now: Instant, lease: Duration) -> Result<Admission, Instant> {
         // The epoch is read first: a trip in between makes this admission a straggler, never the
         // other way round.
-        let epoch = self.epoch.load(Ordering::Acquire);
-        let gate = self.gate.load(Ordering::Acquire);
-        if gate == CLOSED {
-            return Ok(Admission { epoch, lease: 0 });
+        let epoch = self.gate.epoch();
+        let word = self.gate.load();
+        match word.sight(now) {
+            Sight::Open => Ok(Admission::plain(epoch)),
+            Sight::Shut(at) | Sight::Leased(at) => Err(at),
+            Sight::Paced => self.admit_paced(epoch, now),
+            Sight::Due => {
+                self.gate.lease(word, epoch, now + lease).or_else(|other| match other.sight(now) {
+                    Sight::Open => Ok(Admission::plain(epoch)),
+                    Sight::Shut(at) | Sight::Leased(at) => Err(at),
+                    Sight::Paced | Sight::Due => Err(now),
+                })
+            }
         }
-        if gate_instant(gate) > now {
-            return Err(gate_instant(gate));
+    }
+
+    /// Lets a request through before the rest is over, as the probe on a lease of `lease`: the
+    /// last resort when nothing else is left. Only a rest that is a guess can be wrong, and one of
+    /// a limit is given half of its time; what the provider asked for is kept, and a key that is
+    /// wrong or out of money gets no better by trying.
+    pub fn admit_early(&self, now: Instant, lease: Duration) -> Option<Admission> {
+        let state = self.state();
+        let word = self.gate.load();
+        if !word.lacks_probe() || !state.may_be_tried_early(now) {
+            return None;
         }
-        if gate & PACED != 0 {
-            return self.admit_paced(gate, epoch, now);
-        }
-        let leased = pack(now + lease) | LEASED;
-        match self.gate.compare_exchange(gate, leased, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Ok(Admission { epoch, lease: leased }),
-            Err(CLOSED) => Ok(Admission { epoch, lease: 0 }),
-            Err(other) => Err(gate_instant(other)),
-        }
+        // Should the probe be lost, what is left of the rest is still to be kept.
+        self.gate.lease(word, self.gate.epoch(), state.until.max(now + lease)).ok()
+    }
+
+    /// Whether [`Cell::admit_early`] would let a request through. Reserves nothing.
+    pub fn admits_early(&self, now: Instant) -> bool {
+        let state = self.state();
+        self.gate.load().lacks_probe() && state.may_be_tried_early(now)
     }
 
     /// Gives an admission back uncounted: nothing was sent, or its caller left. The next request
     /// may be the probe at once.
     pub fn release(&self, admission: Admission, now: Instant) {
-        if admission.lease == 0 {
+        if !admission.is_probe() {
             return;
         }
         let state = self.state();
         // Rounded down, so that "at once" is this very instant. A straggler may have lengthened
-        // the rest meanwhile.
-        let at = if state.until > now { pack(state.until) } else { now.as_nanos() & !BITS };
+        // the rest meanwhile, or the probe was early.
+        let back = if state.until > now { Word::rest(state.until) } else { Word::due(now) };
         // Fails if somebody else has moved on since, and then there is nothing to give back.
-        let (acquire, release) = (Ordering::Acquire, Ordering::AcqRel);
-        let _ = self.gate.compare_exchange(admission.lease, at, release, acquire);
+        let _ = self.gate.exchange(admission.lease(), back);
     }
 
-    /// A good answer. Ends a probe well, and lowers the level once a clean minute.
-    pub fn succeed(&self, admission: Admission, now: Instant) {
+    /// A good answer to `caller`, a hash of who it was. Ends a probe well, and lowers the level
+    /// once a clean minute. Returns whether anything has changed that should outlive a restart.
+    pub fn succeed(&self, admission: Admission, caller: Option<u64>, now: Instant) -> bool {
+        self.recent.note_success(caller, now);
         if !self.marked.load(Ordering::Acquire) {
-            return;
+            return false;
         }
         let mut state = self.state();
-        if self.is_straggler(admission) {
-            return;
+        if self.gate.is_straggler(admission) {
+            return false;
         }
-        state.failures = 0;
-        if admission.lease != 0 {
+        if let Some(strikes) = &mut state.strikes {
+            strikes.end_row();
+        }
+        let word = self.gate.load();
+        if admission.is_probe() {
             // Also a probe that was given up and answered late: of the same epoch, it has tried
             // the very rest that still lasts.
-            let gate = self.gate.load(Ordering::Acquire);
-            if gate != CLOSED && gate & PACED == 0 {
-                state.ramp_since = Some(now);
-                state.clean_since = now;
-                state.until = now;
-                self.gate.store(pack(now) | PACED, Ordering::Release);
+            if word.needs_probe() {
+                state.recover(now);
+                self.gate.store(Word::paced(now));
             }
-            return;
+            return word.needs_probe();
         }
-        let clean = (now - state.clean_since).as_secs() >= 60;
-        if clean && self.gate.load(Ordering::Acquire) == CLOSED {
-            // Idle minutes prove nothing: one step for each minute that has seen a success.
-            state.level = state.level.saturating_sub(1);
-            state.clean_since = now;
-            if state.level == 0 {
-                state.class = None;
-                self.marked.store(false, Ordering::Release);
-            }
+        if word != Word::CLOSED {
+            return false;
         }
+        let mended = state.mend(now);
+        if mended.is_some_and(|mended| mended.is_whole) {
+            self.marked.store(false, Ordering::Release);
+        }
+        mended.is_some_and(|mended| mended.fell)
     }
 
-    /// A failure that is charged to this cell. Returns whether it tripped. A burst of failures
-    /// that were sent under the same epoch is one strike; a straggler may only lengthen the rest,
-    /// and only by what the provider itself asked for. `jitter` in 0..=1 spreads the returns; it
-    /// is only ever added.
-    pub fn fail(&self, admission: Admission, verdict: &Verdict, now: Instant, jitter: f64) -> bool {
+    /// Ends a rest as a good probe does; returns whether there was one. For what is known from
+    /// elsewhere than a request.
+    pub(crate) fn recover(&self, now: Instant) -> bool {
         let mut state = self.state();
-        if self.is_straggler(admission) {
-            if let Some(hint) = verdict.hint {
-                let asked = state.policy.length(verdict.class, 1, Some(hint)).min(hint.wait);
-                self.lengthen(&mut state, now + asked);
-            }
+        if let Some(strikes) = &mut state.strikes {
+            strikes.end_row();
+        }
+        if !self.gate.load().needs_probe() {
             return false;
         }
-        self.marked.store(true, Ordering::Release);
-        state.clean_since = now;
-        state.failures = state.failures.saturating_add(1);
-        // A probe that was given up and has a successor is no longer one.
-        let gate = self.gate.load(Ordering::Acquire);
-        let is_probe = admission.lease != 0
-            && (gate == admission.lease || (gate != CLOSED && gate & BITS == 0));
-        let tender = is_probe || state.ramp_since.is_some();
-        if !tender && state.failures < CooldownPolicy::threshold(verdict) {
-            return false;
-        }
-        state.failures = 0;
-        state.ramp_since = None;
-        state.level = (state.level + 1).min(MAX_LEVEL);
-        state.class = Some(verdict.class);
-        let length = state.policy.length(verdict.class, state.level, verdict.hint);
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        self.promising.store(verdict.class.is_promising(), Ordering::Relaxed);
-        let spread = CooldownPolicy::spread(verdict.class, length).mul_f64(jitter.clamp(0.0, 1.0));
-        let until = state.until.max(now + length + spread);
-        state.until = until;
-        self.gate.store(pack(until), Ordering::Release);
+        state.recover(now);
+        self.gate.store(Word::paced(now));
         true
     }
 
-    /// Rests until `until` although nothing has failed: a good answer said that it was the last one
-    /// for now. The level stays, and afterwards no probe is needed.
-    pub fn rest(&self, until: Instant, now: Instant) {
-        let mut state = self.state();
-        if until <= now || self.gate.load(Ordering::Acquire) != CLOSED {
-            return;
+    /// A failure that is charged to this cell. If it trips, says how. A burst of failures that
+    /// were sent under the same epoch is one strike; a straggler may only lengthen the rest, and
+    /// only by what the provider itself asked for.
+    ///
+    /// `caller` is a hash of who was failed: of failures that a caller can provoke
+    /// ([`Class::Timeout`], [`Class::Lying`]) those of one caller weigh no more than those of all
+    /// others, as long as there are others. `jitter` in 0..=1 spreads the returns; it is only ever
+    /// added.
+    pub fn fail(
+        &self,
+        admission: Admission,
+        verdict: &Verdict,
+        caller: Option<u64>,
+        now: Instant,
+        jitter: f64,
+    ) -> Option<Trip> {
+        match self.charge(admission, verdict, caller, now, jitter) {
+            Charge::Tripped(trip) => Some(trip),
+            Charge::Noted | Charge::Lengthened => None,
         }
-        state.until = until;
-        state.class = Some(Class::RateLimited);
+    }
+
+    /// [`Cell::fail`], and whether it has lengthened a rest.
+    pub(super) fn charge(
+        &self,
+        admission: Admission,
+        verdict: &Verdict,
+        caller: Option<u64>,
+        now: Instant,
+        jitter: f64,
+    ) -> Charge {
+        self.recent.note_caller(caller, now);
+        let mut state = self.state();
+        let word = self.gate.load();
+        if self.gate.is_straggler(admission) {
+            // Never starts a rest. While a probe is under way nobody else gets through before its
+            // lease ends either way.
+            if !word.needs_probe() || !state.lengthen(verdict, now) {
+                return Charge::Noted;
+            }
+            self.gate.put_off(Word::rest(state.until));
+            return Charge::Lengthened;
+        }
+        self.marked.store(true, Ordering::Release);
+        state.soil(now);
+        // A probe that was given up and has a successor is no longer one.
+        let is_probe = admission.is_probe() && (word == admission.lease() || word.lacks_probe());
+        let is_tender =
+            state.is_ramping() || (verdict.class == Class::Timeout && self.hangs.is_suspect(now));
+        let enough = match CooldownPolicy::threshold(verdict) {
+            _ if is_probe => 0,
+            _ if is_tender => 1,
+            threshold => threshold,
+        };
+        let strikes = state.strikes.get_or_insert_default();
+        let Some(least) = strikes.note(verdict, caller, enough, &self.recent, now) else {
+            return Charge::Noted;
+        };
+        let trip = state.trip(verdict, least, now, jitter);
+        self.hangs.clear();
+        self.promising.store(verdict.class.is_promising(), Ordering::Relaxed);
+        self.gate.store(Word::rest(trip.until));
+        self.gate.raise_epoch();
+        Charge::Tripped(trip)
+    }
+
+    /// Rests until `until` although nothing has failed: a good answer said that it was the last one
+    /// for now. The level stays, and afterwards no probe is needed. Returns whether it does.
+    pub fn rest(&self, until: Instant, now: Instant) -> bool {
+        let mut state = self.state();
+        if until <= now || self.gate.load() != Word::CLOSED {
+            return false;
+        }
+        state.rest(until, now);
         self.promising.store(true, Ordering::Relaxed);
         self.marked.store(true, Ordering::Release);
-        self.gate.store(pack(until) | PACED, Ordering::Release);
+        self.gate.store(Word::paced(until));
+        true
     }
 
     /// Closes the cell and forgets its level, as an operator asks for it.
     pub fn reset(&self) {
         let mut state = self.state();
-        self.epoch.fetch_add(1, Ordering::AcqRel);
-        state.level = 0;
-        state.class = None;
-        state.failures = 0;
-        state.ramp_since = None;
-        state.until = Instant::from_nanos(0);
+        state.reset();
+        self.hangs.clear();
         self.marked.store(false, Ordering::Release);
-        self.gate.store(CLOSED, Ordering::Release);
+        self.gate.raise_epoch();
+        self.gate.store(Word::CLOSED);
     }
 
     /// What it looks like at `now`.
     pub fn state_at(&self, now: Instant) -> CellState {
-        let state = self.state();
-        let resting = state.until > now;
-        CellState { level: state.level, class: state.class, until: resting.then_some(state.until) }
+        self.state().at(now, self.hangs.is_suspect(now))
+    }
+
+    /// What of it should outlive a restart: nothing if it neither rests nor has a level.
+    pub fn export(&self, now: Instant) -> Option<SavedRest> {
+        self.state().export(now)
+    }
+
+    /// Takes up what an earlier run has exported. `remaining` is what is left of the rest; more
+    /// than the rest's own length is never taken. A cell that is not closed knows better by now.
+    pub fn restore(&self, saved: &SavedRest, remaining: Duration, now: Instant) {
+        let mut state = self.state();
+        if self.gate.load() != Word::CLOSED || !state.restore(saved, remaining, now) {
+            return;
+        }
+        self.marked.store(true, Ordering::Release);
+        if state.until > now {
+            self.promising.store(saved.class.is_promising(), Ordering::Relaxed);
+            // Without a strike there is nothing to be proven by a probe.
+            let until = state.until;
+            let is_struck = state.has_level();
+            self.gate.store(if is_struck { Word::rest(until) } else { Word::paced(until) });
+            self.gate.raise_epoch();
+        }
     }
 
     /// Whether it is as good as new: nothing would be lost with it.
     pub(crate) fn is_untouched(&self) -> bool {
-        !self.marked.load(Ordering::Acquire) && self.gate.load(Ordering::Acquire) == CLOSED
+        !self.marked.load(Ordering::Acquire) && self.gate.load() == Word::CLOSED
     }
 
-    /// Paces requests at a quarter, then half of the full rate; the full rate is the limiter's.
-    fn admit_paced(&self, gate: u64, epoch: u32, now: Instant) -> Result<Admission, Instant> {
+    pub(super) const fn hangs(&self) -> &HangGuard {
+        &self.hangs
+    }
+
+    /// The next request of the ramp, or the first after a rest that needs no probe.
+    fn admit_paced(&self, epoch: u32, now: Instant) -> Result<Admission, Instant> {
         let mut state = self.state();
-        if self.gate.load(Ordering::Acquire) != gate {
-            return Err(gate_instant(self.gate.load(Ordering::Acquire)).max(now));
+        match self.gate.load().sight(now) {
+            Sight::Paced => {}
+            Sight::Open => return Ok(Admission::plain(epoch)),
+            Sight::Shut(at) | Sight::Leased(at) => return Err(at),
+            Sight::Due => return Err(now),
         }
-        let step = state.ramp_since.map_or(u64::MAX, |since| (now - since).as_secs() / RAMP_STEP);
-        let share = match step {
-            0 => 4,
-            1 => 2,
-            _ => {
-                state.ramp_since = None;
-                self.gate.store(CLOSED, Ordering::Release);
-                return Ok(Admission { epoch, lease: 0 });
-            }
-        };
-        let spacing = Duration::from_secs(60) * share / state.rpm.max(1);
-        let next = now + spacing.min(Duration::from_secs(60));
-        self.gate.store(pack(next) | PACED, Ordering::Release);
-        Ok(Admission { epoch, lease: 0 })
-    }
-
-    /// Lengthens a running rest; never shortens one, and never starts one. While a probe is under
-    /// way nobody else gets through before its lease ends either way.
-    fn lengthen(&self, state: &mut State, until: Instant) {
-        let gate = self.gate.load(Ordering::Acquire);
-        if gate != CLOSED && gate & PACED == 0 && until > state.until {
-            state.until = until;
-            let (acquire, release) = (Ordering::Acquire, Ordering::AcqRel);
-            let _ = self
-                .gate
-                .fetch_update(release, acquire, |gate| (gate < pack(until)).then_some(pack(until)));
-        }
-    }
-
-    fn is_straggler(&self, admission: Admission) -> bool {
-        admission.epoch != self.epoch.load(Ordering::Acquire)
+        self.gate.store(state.pace(now).map_or(Word::CLOSED, Word::paced));
+        Ok(Admission::plain(epoch))
     }
 
     /// A poisoned mutex guards plain numbers that are valid at every step.
@@ -313,29 +335,5 @@ impl Cell {
     }
 }
 
-impl Admission {
-    pub(super) const NONE: Self = Self { epoch: 0, lease: 0 };
-
-    /// Whether this is the one request that tries a resting cell.
-    pub const fn is_probe(self) -> bool {
-        self.lease != 0
-    }
-}
-
-/// Rounds up to a multiple of four, so that a rest never ends early and two bits are free.
-const fn pack(at: Instant) -> u64 {
-    at.as_nanos().saturating_add(BITS) & !BITS
-}
-
-const fn gate_instant(gate: u64) -> Instant {
-    Instant::from_nanos(gate & !BITS)
-}
-
-const CLOSED: u64 = 0;
-const PACED: u64 = 1;
-const LEASED: u64 = 2;
-const BITS: u64 = PACED | LEASED;
-/// Seconds of each step of the ramp.
-const RAMP_STEP: u64 = 10;
 /// When to look again while a probe is under way.
 const PROBE_PATIENCE: Duration = Duration::from_millis(250);

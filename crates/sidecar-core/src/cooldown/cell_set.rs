@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Admission, Cell, CooldownPolicy};
+use super::cell::Charge;
+use super::hang_guard::Ticket;
+use super::{Admission, Cell, CooldownPolicy, TripObserver};
 use crate::clock::Instant;
 use crate::verdict::{Class, Scope, Verdict};
 
@@ -21,87 +23,246 @@ pub struct CellSet {
     pub endpoint: Arc<Cell>,
     /// The origin, for faults of the way to it.
     pub origin: Arc<Cell>,
+    observer: Option<Arc<dyn TripObserver>>,
 }
 
-/// Leave of all four cells, in the order of [`CellSet::each`].
-pub(super) type Pass = [Admission; 4];
+/// How requests of one kind pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    /// When a probe that is never judged is given up.
+    pub(super) lease: Duration,
+    /// Whether the first byte is expected soon.
+    pub(super) streaming: bool,
+    /// Whether a rest may be cut short by an early probe.
+    pub(super) early: bool,
+}
+
+/// Leave of all four cells, in the order of [`SCOPES`], and a place with the hang guard.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pass {
+    admissions: [Admission; 4],
+    ticket: Ticket,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settlement<'a> {
+    pub(super) verdict: &'a Verdict,
+    /// Whether the verdict is about an answer of the provider, not about the lack of one.
+    pub(super) answered: bool,
+    /// A hash of who sent it, if that is known.
+    pub(super) caller: Option<u64>,
+    /// In 0..=1, see [`Cell::fail`].
+    pub(super) jitter: f64,
+}
 
 impl CellSet {
     /// Four new cells of one policy, for a provider that shares none. The ramp after a probe is
     /// that of 60 requests a minute.
     pub fn new(policy: CooldownPolicy) -> Self {
         let cell = || Arc::new(Cell::new(policy, 60));
-        Self { key: cell(), quota: cell(), endpoint: cell(), origin: cell() }
+        Self::of(cell(), cell(), cell(), cell())
     }
 
     /// These cells together.
     pub fn of(key: Arc<Cell>, quota: Arc<Cell>, endpoint: Arc<Cell>, origin: Arc<Cell>) -> Self {
-        Self { key, quota, endpoint, origin }
+        Self { key, quota, endpoint, origin, observer: None }
+    }
+
+    /// Tells `observer` what happens to the cells by way of this set.
+    #[must_use]
+    pub fn observed(self, observer: Arc<dyn TripObserver>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// When a request could pass: `None` now, or the instant to wait for.
     pub fn ready_at(&self, now: Instant) -> Option<Instant> {
-        self.each().into_iter().filter_map(|cell| cell.ready_at(now)).max()
+        let of_cells = self.each().into_iter().filter_map(|cell| cell.ready_at(now)).max();
+        of_cells.max(self.endpoint.hangs().ready_at(now))
+    }
+
+    /// Whether a request that is refused could pass as an early probe, see [`Cell::admit_early`].
+    /// Reserves nothing.
+    pub fn admits_early(&self, now: Instant) -> bool {
+        let mut resting = self.each().into_iter().filter(|cell| cell.ready_at(now).is_some());
+        let is_free = self.endpoint.hangs().ready_at(now).is_none();
+        is_free && self.is_resting(now) && resting.all(|cell| cell.admits_early(now))
+    }
+
+    /// Ends every rest and forgets why, as an operator asks for it.
+    pub fn reset(&self) {
+        for (cell, scope) in self.each().into_iter().zip(SCOPES) {
+            let is_changed = !cell.is_untouched();
+            cell.reset();
+            if is_changed {
+                self.changed(scope);
+            }
+        }
     }
 
     /// Whether the end of every running rest is worth waiting for.
     pub(crate) fn are_promising(&self, now: Instant) -> bool {
-        self.each().into_iter().all(|cell| cell.ready_at(now).is_none() || cell.is_promising())
+        let mut cells = self.each().into_iter();
+        cells.all(|cell| cell.ready_at(now).is_none() || cell.is_promising())
+            && self.endpoint.hangs().ready_at(now).is_none()
+    }
+
+    /// Charges a failure that no request of this set has met, or one that came after its answer had
+    /// begun. A cell that rests already learns nothing from it.
+    pub(crate) fn note_failure(&self, verdict: &Verdict, now: Instant, jitter: f64) {
+        let charged = verdict.class.scope();
+        for (cell, scope) in self.each().into_iter().zip(SCOPES) {
+            if scope == charged
+                && let Ok(admission) = cell.admit(now, MOMENT)
+            {
+                let charge = cell.charge(admission, verdict, None, now, jitter);
+                self.report(scope, charge);
+            }
+        }
+    }
+
+    /// Ends the rest of `scope`: it is known to be well again.
+    pub(crate) fn note_recovery(&self, scope: Scope, now: Instant) {
+        for (cell, of_cell) in self.each().into_iter().zip(SCOPES) {
+            if scope == of_cell && cell.recover(now) {
+                self.changed(scope);
+            }
+        }
     }
 
     /// All four admit, or none keeps a lease.
-    pub(super) fn admit(&self, now: Instant, lease: Duration) -> Result<Pass, Instant> {
-        let cells = self.each();
-        let mut pass = [Admission::NONE; 4];
-        for (index, cell) in cells.iter().enumerate() {
-            match cell.admit(now, lease) {
-                Ok(admission) => pass[index] = admission,
+    pub(super) fn admit(&self, now: Instant, manner: Manner) -> Result<Pass, Instant> {
+        let mut admissions = [Admission::NONE; 4];
+        for (index, cell) in self.each().into_iter().enumerate() {
+            match cell.admit(now, manner.lease) {
+                Ok(admission) => admissions[index] = admission,
                 Err(ready_at) => {
-                    for (cell, admission) in cells.iter().zip(pass).take(index) {
-                        cell.release(admission, now);
-                    }
+                    self.give_back(admissions, now);
                     return Err(ready_at);
                 }
             }
         }
-        Ok(pass)
+        self.watch(admissions, now, manner)
+    }
+
+    /// As [`CellSet::admit`], but a cell that refuses may let it through as its early probe. At
+    /// least one does, or none keeps a lease.
+    pub(super) fn admit_early(&self, now: Instant, manner: Manner) -> Option<Pass> {
+        let mut admissions = [Admission::NONE; 4];
+        let mut any_early = false;
+        for (index, cell) in self.each().into_iter().enumerate() {
+            let admission = cell.admit(now, manner.lease).or_else(|_| {
+                any_early = true;
+                cell.admit_early(now, manner.lease).ok_or(())
+            });
+            match admission {
+                Ok(admission) => admissions[index] = admission,
+                Err(()) => {
+                    self.give_back(admissions, now);
+                    return None;
+                }
+            }
+        }
+        if !any_early {
+            self.give_back(admissions, now);
+            return None;
+        }
+        self.watch(admissions, now, manner).ok()
     }
 
     pub(super) fn release(&self, pass: Pass, now: Instant) {
-        for (cell, admission) in self.each().into_iter().zip(pass) {
-            cell.release(admission, now);
-        }
+        self.endpoint.hangs().leave(pass.ticket, now);
+        self.give_back(pass.admissions, now);
     }
 
     /// Charges a failure to its cell; the others learn nothing from it, and from the caller's own
-    /// fault nobody learns anything.
-    pub(super) fn settle(&self, pass: Pass, verdict: &Verdict, now: Instant, jitter: f64) {
-        let scope = verdict.class.scope();
-        let charged = match scope {
-            Scope::Key => Some(0),
-            Scope::Quota => Some(1),
-            Scope::Endpoint => Some(2),
-            Scope::Origin => Some(3),
-            Scope::None => None,
-        };
-        for (index, (cell, admission)) in self.each().into_iter().zip(pass).enumerate() {
-            if charged == Some(index) {
-                cell.fail(admission, verdict, now, jitter);
+    /// fault nobody learns anything but that there was an answer.
+    pub(super) fn settle(&self, pass: Pass, settlement: Settlement<'_>, now: Instant) {
+        let Settlement { verdict, answered, caller, jitter } = settlement;
+        let charged = verdict.class.scope();
+        for ((cell, admission), scope) in self.each().into_iter().zip(pass.admissions).zip(SCOPES) {
+            if scope == charged {
+                self.report(scope, cell.charge(admission, verdict, caller, now, jitter));
             } else if verdict.class == Class::Accept {
-                cell.succeed(admission, now);
+                if cell.succeed(admission, caller, now) {
+                    self.changed(scope);
+                }
             } else {
                 cell.release(admission, now);
             }
         }
-        if let (Class::Accept, Some(hint)) = (verdict.class, verdict.hint) {
-            self.quota.rest(now + hint.wait.min(MOST_REST), now);
+        // Afterwards: whether the endpoint was suspect decides what a timeout means.
+        let hangs = self.endpoint.hangs();
+        match verdict.class {
+            _ if answered => hangs.clear(),
+            Class::Timeout => hangs.timed_out(pass.ticket),
+            _ => hangs.leave(pass.ticket, now),
+        }
+        if let (Class::Accept, Some(hint)) = (verdict.class, verdict.hint)
+            && self.quota.rest(now + hint.wait.min(MOST_REST), now)
+        {
+            self.changed(Scope::Quota);
         }
     }
 
+    /// The last step of an admission: an endpoint that seems to hang takes one at a time.
+    fn watch(
+        &self,
+        admissions: [Admission; 4],
+        now: Instant,
+        manner: Manner,
+    ) -> Result<Pass, Instant> {
+        match self.endpoint.hangs().send(manner.streaming, now, manner.lease) {
+            Ok(ticket) => Ok(Pass { admissions, ticket }),
+            Err(ready_at) => {
+                self.give_back(admissions, now);
+                Err(ready_at)
+            }
+        }
+    }
+
+    fn give_back(&self, admissions: [Admission; 4], now: Instant) {
+        for (cell, admission) in self.each().into_iter().zip(admissions) {
+            cell.release(admission, now);
+        }
+    }
+
+    fn is_resting(&self, now: Instant) -> bool {
+        self.each().into_iter().any(|cell| cell.ready_at(now).is_some())
+    }
+
+    fn report(&self, scope: Scope, charge: Charge) {
+        match charge {
+            Charge::Noted => {}
+            Charge::Lengthened => self.changed(scope),
+            Charge::Tripped(trip) => {
+                if let Some(observer) = &self.observer {
+                    observer.tripped(scope, &trip);
+                }
+            }
+        }
+    }
+
+    fn changed(&self, scope: Scope) {
+        if let Some(observer) = &self.observer {
+            observer.changed(scope);
+        }
+    }
+
+    /// In the order of [`SCOPES`].
     fn each(&self) -> [&Cell; 4] {
         [&self.key, &self.quota, &self.endpoint, &self.origin]
     }
 }
 
+impl Default for Manner {
+    fn default() -> Self {
+        Self { lease: Duration::from_secs(65), streaming: true, early: false }
+    }
+}
+
+const SCOPES: [Scope; 4] = [Scope::Key, Scope::Quota, Scope::Endpoint, Scope::Origin];
+/// The lease of a failure that has happened already.
+const MOMENT: Duration = Duration::from_secs(1);
 /// The longest rest that a good answer can ask for.
 const MOST_REST: Duration = Duration::from_secs(3_600);

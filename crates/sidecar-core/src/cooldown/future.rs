@@ -8,11 +8,11 @@ use http::Response;
 use pin_project_lite::pin_project;
 
 use super::CellSet;
-use super::cell_set::Pass;
+use super::cell_set::{Pass, Settlement};
 use crate::clock::Clock;
-use crate::error::{BoxError, Rejected};
+use crate::error::{AttemptError, BoxError, Rejected};
 use crate::jitter;
-use crate::verdict::{Outcome, Verdict};
+use crate::verdict::{Class, Outcome, Verdict};
 
 pin_project! {
     /// The future of [`super::Cooldown`].
@@ -37,6 +37,7 @@ pin_project! {
 pub(super) struct Guard {
     cells: CellSet,
     pass: Option<Pass>,
+    caller: u64,
     clock: Clock,
 }
 
@@ -65,7 +66,11 @@ where
                 if let (Some(guard), Outcome::Attempted(verdict)) =
                     (guard.take(), Outcome::of(&result))
                 {
-                    guard.settle(&verdict);
+                    let answered = match &result {
+                        Ok(_) => true,
+                        Err(error) => error.downcast_ref::<AttemptError>().is_some_and(is_answer),
+                    };
+                    guard.settle(&verdict, answered);
                 }
                 Poll::Ready(result)
             }
@@ -74,13 +79,15 @@ where
 }
 
 impl Guard {
-    pub(super) fn new(cells: CellSet, pass: Pass, clock: Clock) -> Self {
-        Self { cells, pass: Some(pass), clock }
+    pub(super) fn new(cells: CellSet, pass: Pass, caller: u64, clock: Clock) -> Self {
+        Self { cells, pass: Some(pass), caller, clock }
     }
 
-    fn settle(mut self, verdict: &Verdict) {
+    fn settle(mut self, verdict: &Verdict, answered: bool) {
         if let Some(pass) = self.pass.take() {
-            self.cells.settle(pass, verdict, self.clock.now(), jitter::unit());
+            let (caller, jitter) = (Some(self.caller), jitter::unit());
+            let settlement = Settlement { verdict, answered, caller, jitter };
+            self.cells.settle(pass, settlement, self.clock.now());
         }
     }
 }
@@ -91,4 +98,11 @@ impl Drop for Guard {
             self.cells.release(pass, self.clock.now());
         }
     }
+}
+
+/// Whether there was an answer, if a bad one.
+fn is_answer(error: &AttemptError) -> bool {
+    let is_silence =
+        matches!(error.verdict.class, Class::Timeout | Class::Transport | Class::Unreachable);
+    error.sent && !is_silence
 }

@@ -21,10 +21,17 @@ impl CooldownPolicy {
     }
 
     /// `base * 2^(level - 1)` up to the class's cap, or what the provider asked for if that is
-    /// longer. A hint may exceed the cap: up to an hour, or a day for a calendar reset.
+    /// longer; after a rate limit with a hint the guess is one step behind. A hint may exceed the cap: up to an hour, or a day for a calendar reset.
     pub(super) fn length(&self, class: Class, level: u8, hint: Option<Hint>) -> Duration {
         let (base, cap) = self.base_and_cap(class);
-        let guess = base.saturating_mul(1 << u32::from(level.clamp(1, MAX_LEVEL) - 1)).min(cap);
+        // A provider that says when a limit has room again knows better than a guess; one that
+        // says it again and again does not.
+        let says = class == Class::RateLimited && hint.is_some();
+        let step = level.clamp(1, MAX_LEVEL) - u8::from(says);
+        let guess = match step {
+            0 => Duration::ZERO,
+            step => base.saturating_mul(1 << u32::from(step - 1)).min(cap),
+        };
         let hinted = hint.map_or(Duration::ZERO, |hint| {
             let calendar = hint.source == HintSource::Computed || class == Class::QuotaSpent;
             hint.wait.min(if calendar { DAY } else { HOUR })
@@ -33,11 +40,12 @@ impl CooldownPolicy {
     }
 
     /// How many failures in a row open a cell. What a provider says of itself counts at once;
-    /// faults on the way may be chance.
+    /// faults on the way, and what a caller may have provoked, may be chance.
     pub(super) const fn threshold(verdict: &Verdict) -> u32 {
         match verdict.class {
+            Class::Timeout | Class::Lying => 5,
             _ if verdict.hint.is_some() => 1,
-            Class::Transport | Class::Timeout | Class::ServerError | Class::Lying => 5,
+            Class::Transport | Class::ServerError => 5,
             Class::Unreachable => 2,
             _ => 1,
         }
@@ -78,6 +86,8 @@ impl Default for CooldownPolicy {
 
 /// The level stops rising here; the lengths reach their caps before it.
 pub(super) const MAX_LEVEL: u8 = 8;
+/// The longest rest there is, with its spread.
+pub(super) const LONGEST_REST: Duration = Duration::from_secs(86_460);
 
 const MOST_SPREAD: Duration = Duration::from_secs(5);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -2,15 +2,25 @@
 
 mod burst;
 mod cell_set;
+mod early;
+mod half;
+mod hang;
+mod interleavings;
 mod layer;
+mod lies;
 mod model;
+mod observer;
+mod outage;
+mod poison;
 mod probe;
 mod ramp;
 mod rest;
+mod saved;
 
 use std::time::Duration;
 
-use super::{Admission, Cell, CooldownPolicy};
+use super::cell_set::{Manner, Pass, Settlement};
+use super::{Admission, Cell, CellSet, CooldownPolicy, RestSource};
 use crate::clock::Instant;
 use crate::verdict::{Class, Hint, HintSource, Verdict};
 
@@ -38,9 +48,19 @@ fn admitted(cell: &Cell, now: Instant) -> Admission {
     cell.admit(now, LEASE).unwrap()
 }
 
-/// Without jitter.
+/// Without jitter, of a caller that nobody knows.
 fn fail(cell: &Cell, admission: Admission, class: Class, now: Instant) -> bool {
-    cell.fail(admission, &Verdict::of(class), now, 0.0)
+    cell.fail(admission, &Verdict::of(class), None, now, 0.0).is_some()
+}
+
+/// To a caller that nobody knows.
+fn succeed(cell: &Cell, admission: Admission, now: Instant) -> bool {
+    cell.succeed(admission, None, now)
+}
+
+/// Two of them are as different as hashes are.
+fn caller(number: u64) -> u64 {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// A failure with a rest that the provider asked for.
@@ -74,7 +94,31 @@ fn recovered_from(cell: &Cell, times: u32) -> Instant {
     for _ in 0..times {
         now = trip(cell, Class::RateLimited, now);
     }
-    cell.succeed(admitted(cell, now), now);
+    succeed(cell, admitted(cell, now), now);
     admitted(cell, now + secs(20));
     now
+}
+
+/// Four closed cells.
+fn set() -> CellSet {
+    CellSet::new(CooldownPolicy::default())
+}
+
+/// As requests for a stream pass.
+fn manner() -> Manner {
+    Manner { lease: LEASE, ..Manner::default() }
+}
+
+fn enter(set: &CellSet, now: Instant) -> Result<Pass, Instant> {
+    set.admit(now, manner())
+}
+
+/// Without jitter, of a caller that nobody knows.
+fn settle(set: &CellSet, pass: Pass, verdict: &Verdict, now: Instant) {
+    settle_for(None, set, pass, verdict, now);
+}
+
+fn settle_for(caller: Option<u64>, set: &CellSet, pass: Pass, verdict: &Verdict, now: Instant) {
+    let answered = !matches!(verdict.class, Class::Timeout | Class::Transport | Class::Unreachable);
+    set.settle(pass, Settlement { verdict, answered, caller, jitter: 0.0 }, now);
 }

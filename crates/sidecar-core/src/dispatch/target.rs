@@ -1,5 +1,8 @@
 //! Where a request goes, and as what.
 
+mod stream_options;
+
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +15,7 @@ use super::url::join;
 use crate::call::{Call, ModelPlace};
 use crate::error::BoxError;
 use crate::ingest::{Family, json_string, splice};
-use crate::provider::Api;
+use crate::provider::{Api, StreamUsage};
 use crate::secret::Secret;
 use crate::url::BaseUrl;
 
@@ -29,16 +32,18 @@ struct Inner {
     credential: (HeaderName, HeaderValue),
     native: Box<str>,
     native_json: Box<[u8]>,
+    stream_usage: StreamUsage,
 }
 
 impl Target {
-    /// Requests to `base_url` with `key`, for the model the provider calls `native`. Fails if the
-    /// key cannot stand in a header.
+    /// Requests to `base_url` with `key`, for the model the provider calls `native`; what a stream
+    /// used is asked for as `stream_usage` has it. Fails if the key cannot stand in a header.
     pub fn new(
         base_url: BaseUrl,
         api: Api,
         key: &Secret,
         native: &str,
+        stream_usage: StreamUsage,
     ) -> Result<Self, http::header::InvalidHeaderValue> {
         let credential = headers::credential(api, key)?;
         let host = HeaderValue::from_str(base_url.authority())?;
@@ -48,6 +53,7 @@ impl Target {
             credential,
             native: native.into(),
             native_json: json_string(native).into(),
+            stream_usage,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -60,19 +66,21 @@ impl Target {
     /// The request for `call`.
     pub(super) fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, BoxError> {
         let (head, target) = (call.head(), &*self.inner);
-        let (mut path, mut body) = (head.path.as_str(), call.body().clone());
+        let mut path = head.path.as_str();
         let renamed;
-        match &head.model_place {
-            ModelPlace::None => {}
-            ModelPlace::Json(span) => body = splice(&body, span.clone(), &target.native_json),
-            ModelPlace::Multipart(span) => {
-                body = splice(&body, span.clone(), target.native.as_bytes());
-            }
+        let model: Option<(Range<usize>, &[u8])> = match &head.model_place {
+            ModelPlace::None => None,
+            ModelPlace::Json(span) => Some((span.clone(), &*target.native_json)),
+            ModelPlace::Multipart(span) => Some((span.clone(), target.native.as_bytes())),
             ModelPlace::Path(span) => {
                 renamed = [&path[..span.start], &target.native, &path[span.end..]].concat();
                 path = &renamed;
+                None
             }
-        }
+        };
+        let stream_options = stream_options::edit(call, target.stream_usage);
+        let mut edits: Vec<_> = model.into_iter().chain(stream_options).collect();
+        let body = splice(call.body(), &mut edits);
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = join(&target.base_url, path, head.query.as_deref())?;

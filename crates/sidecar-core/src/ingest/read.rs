@@ -1,7 +1,8 @@
 //! Makes a [`Call`] of an HTTP request: route, body, model, and what the headers ask for.
 
+use std::num::NonZeroU32;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,8 +14,9 @@ use tokio::time::timeout_at;
 
 use super::multipart;
 use super::path::{Family, Route};
-use super::scan::{Scan, ScanError, scan};
+use super::scan::{Document, Options, Scan, ScanError, scan};
 use crate::call::{Call, Caller, Head, ModelPlace, RequestId};
+use crate::callers::LiveCaller;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::settings::Settings;
@@ -46,9 +48,18 @@ where
     let named = named(&route, &parts.method, &parts.headers, &body)?;
     let queue_until = received + settings.queue_timeout;
     hide_credentials(&mut parts.headers);
+    let live_caller = parts.extensions.get::<Arc<LiveCaller>>().cloned();
+    let caller = match &live_caller {
+        Some(live) => live.caller(),
+        None => parts.extensions.get().cloned().unwrap_or_else(|| agent(&parts.headers)),
+    };
+    let weight = live_caller.as_ref().map_or(NonZeroU32::MIN, |live| live.record().weight);
     let head = Head {
         id: parts.extensions.get().cloned().unwrap_or_else(RequestId::random).0.to_string(),
-        caller: parts.extensions.get::<Caller>().cloned().unwrap_or_else(|| agent(&parts.headers)),
+        caller,
+        weight,
+        live_caller,
+        permit: OnceLock::new(),
         method: parts.method,
         path: route.path.into_owned(),
         query,
@@ -57,6 +68,9 @@ where
         model: named.model,
         model_place: named.place,
         stream: named.stream,
+        usage_asked: named.options.usage_asked,
+        stream_options: named.options.stream_options,
+        body_end: named.options.body_end,
         pinned,
         received,
         queue_until: deadline.map_or(queue_until, |deadline| queue_until.min(deadline)),
@@ -71,6 +85,7 @@ struct Named {
     model: Option<Arc<str>>,
     place: ModelPlace,
     stream: bool,
+    options: Options,
 }
 
 /// How a body is read.
@@ -87,17 +102,17 @@ fn named(
     body: &[u8],
 ) -> Result<Named, ScanError> {
     let kind = Kind::of(headers, body)?;
-    let scan = match kind {
-        _ if body.is_empty() => Scan::default(),
+    let Document { scan, options }: Document<'_> = match kind {
+        _ if body.is_empty() => Scan::default().into(),
         Kind::Json => scan(body)?,
-        Kind::Multipart(boundary) => multipart::scan(body, boundary)?,
+        Kind::Multipart(boundary) => multipart::scan(body, boundary)?.into(),
         Kind::Opaque if route.needs_model => return Err(ScanError::ContentType),
-        Kind::Opaque => Scan::default(),
+        Kind::Opaque => Scan::default().into(),
     };
     let stream = scan.stream || route.stream;
     if let Some(span) = route.model.clone() {
         let model = Arc::from(&route.path[span.clone()]);
-        return Ok(Named { model: Some(model), place: ModelPlace::Path(span), stream });
+        return Ok(Named { model: Some(model), place: ModelPlace::Path(span), stream, options });
     }
     let is_bodiless =
         body.is_empty() && matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
@@ -107,10 +122,10 @@ fn named(
                 Kind::Multipart(_) => ModelPlace::Multipart(model.span),
                 Kind::Json | Kind::Opaque => ModelPlace::Json(model.span),
             };
-            Ok(Named { model: Some(Arc::from(&*model.name)), place, stream })
+            Ok(Named { model: Some(Arc::from(&*model.name)), place, stream, options })
         }
         None if route.needs_model && !is_bodiless => Err(ScanError::MissingModel),
-        None => Ok(Named { model: None, place: ModelPlace::None, stream }),
+        None => Ok(Named { model: None, place: ModelPlace::None, stream, options }),
     }
 }
 
@@ -209,12 +224,12 @@ fn refuse_encoded(headers: &HeaderMap) -> Result<(), Error> {
     Err(Error::InvalidRequest("compressed bodies are not read; leave content-encoding out"))
 }
 
-fn pinned(headers: &HeaderMap) -> Result<Option<String>, Error> {
+fn pinned(headers: &HeaderMap) -> Result<Option<Arc<str>>, Error> {
     let Some(value) = headers.get(PROVIDER) else { return Ok(None) };
     // Names may be any text, so this is not the ASCII that `to_str` wants.
     match std::str::from_utf8(value.as_bytes()).map(str::trim) {
         Ok("") => Ok(None),
-        Ok(name) => Ok(Some(name.to_owned())),
+        Ok(name) => Ok(Some(name.into())),
         Err(_) => Err(Error::InvalidRequest("x-sidecar-provider must be UTF-8")),
     }
 }

@@ -1,4 +1,4 @@
-//! Reads the model's name and `stream` from a JSON body, in place.
+//! Reads the model's name, `stream` and `stream_options` from a JSON body, in place.
 //!
 //! The whole body is checked (UTF-8, syntax, depth, duplicates), so that no provider's parser can
 //! see another model than the one that was routed by; nothing of it is built.
@@ -13,11 +13,28 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-/// What a body says that matters here.
+/// What a body of any kind says that matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Scan<'a> {
     pub(super) model: Option<NamedModel<'a>>,
     pub(super) stream: bool,
+}
+
+/// What a JSON body says that matters here.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Document<'a> {
+    pub(super) scan: Scan<'a>,
+    pub(super) options: Options,
+}
+
+/// Whether the caller asked for the usage of its stream, and what it takes to ask otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    pub(super) usage_asked: bool,
+    /// Where the value of `stream_options` stands.
+    pub(super) stream_options: Option<Range<usize>>,
+    /// Where the closing brace of the document stands.
+    pub(super) body_end: Option<usize>,
 }
 
 /// The model that a body names.
@@ -77,6 +94,13 @@ pub enum ScanError {
     BadStream,
 }
 
+impl<'a> From<Scan<'a>> for Document<'a> {
+    /// A body that is no JSON, or none at all.
+    fn from(scan: Scan<'a>) -> Self {
+        Self { scan, options: Options::default() }
+    }
+}
+
 impl ScanError {
     /// The `code` of the answer.
     pub const fn code(&self) -> &'static str {
@@ -97,24 +121,32 @@ impl ScanError {
 }
 
 /// Reads a JSON body.
-pub(super) fn scan(body: &[u8]) -> Result<Scan<'_>, ScanError> {
+pub(super) fn scan(body: &[u8]) -> Result<Document<'_>, ScanError> {
     let text = std::str::from_utf8(body).map_err(|_| ScanError::NotUtf8)?;
     let mut json = serde_json::Deserializer::from_str(text);
-    let fields = json.deserialize_map(FieldsVisitor).map_err(refusal)?;
+    let names = MembersVisitor(["model", "stream", "stream_options"]);
+    let members = json.deserialize_map(names).map_err(refusal)?;
     json.end().map_err(|_| ScanError::NotJson)?;
     if is_too_deep(body) {
         return Err(ScanError::TooDeep);
     }
-    if let Some(name) = fields.twice {
+    if let Some(name) = members.twice {
         return Err(ScanError::Duplicate(name));
     }
-    let stream = match fields.stream {
+    let [model, stream, stream_options] = members.values;
+    let stream = match stream {
         None | Some("null" | "false") => false,
         Some("true") => true,
         Some(_) => return Err(ScanError::BadStream),
     };
-    let model = fields.model.map(|raw| named_model(raw, body)).transpose()?;
-    Ok(Scan { model, stream })
+    let model = model.map(|raw| named_model(raw, body)).transpose()?;
+    let options = Options {
+        usage_asked: stream_options.map_or(Ok(false), usage_asked)?,
+        stream_options: stream_options.map(|raw| span(raw, body)),
+        // Nothing but white space comes after it.
+        body_end: body.trim_ascii_end().len().checked_sub(1),
+    };
+    Ok(Document { scan: Scan { model, stream }, options })
 }
 
 /// Whether `name` can be the name of a model: what a provider's mapping may be called.
@@ -122,41 +154,39 @@ pub(super) fn is_model_name(name: &str) -> bool {
     (1..=MAX_MODEL_LEN).contains(&name.len()) && !name.chars().any(char::is_control)
 }
 
-/// The raw values of the fields that count.
-#[derive(Default)]
-struct Fields<'de> {
-    model: Option<&'de str>,
-    stream: Option<&'de str>,
+/// The raw values of the members of an object that count.
+struct Members<'de, const N: usize> {
+    values: [Option<&'de str>; N],
+    /// One of them that is there more than once.
     twice: Option<&'static str>,
 }
 
-/// Takes a map and nothing else: a derived struct would also take an array for one.
-struct FieldsVisitor;
+/// Looks for the members of these names. Takes a map and nothing else: a derived struct would also
+/// take an array for one.
+struct MembersVisitor<const N: usize>([&'static str; N]);
 
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
+impl<'de, const N: usize> Visitor<'de> for MembersVisitor<N> {
+    type Value = Members<'de, N>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Members { values: [None; N], twice: None };
         while let Some(key) = map.next_key::<&'de RawValue>()? {
             // Escapes are undone first: `mod\u0065l` is `model` to every parser.
-            let (name, slot) = match unquoted(key.get()).as_deref() {
-                Some("model") => ("model", &mut fields.model),
-                Some("stream") => ("stream", &mut fields.stream),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
+            let key = unquoted(key.get());
+            let Some(place) = self.0.iter().position(|name| key.as_deref() == Some(*name)) else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
             };
-            if slot.replace(map.next_value::<&'de RawValue>()?.get()).is_some() {
-                fields.twice = Some(name);
+            let value = map.next_value::<&'de RawValue>()?.get();
+            if members.values[place].replace(value).is_some() {
+                members.twice = Some(self.0[place]);
             }
         }
-        Ok(fields)
+        Ok(members)
     }
 }
 
@@ -183,8 +213,26 @@ fn named_model<'a>(raw: &'a str, body: &[u8]) -> Result<NamedModel<'a>, ScanErro
         return Err(ScanError::BadModel);
     }
     let name = unquoted(raw).filter(|name| is_model_name(name)).ok_or(ScanError::BadModel)?;
+    Ok(NamedModel { name, span: span(raw, body) })
+}
+
+/// Whether `stream_options` ask for usage. What is no object or no flag is the provider's to
+/// refuse.
+fn usage_asked(stream_options: &str) -> Result<bool, ScanError> {
+    let mut json = serde_json::Deserializer::from_str(stream_options);
+    let Ok(members) = json.deserialize_map(MembersVisitor(["include_usage"])) else {
+        return Ok(false);
+    };
+    match members.twice {
+        Some(name) => Err(ScanError::Duplicate(name)),
+        None => Ok(members.values == [Some("true")]),
+    }
+}
+
+/// Where `raw`, which is a part of `body`, stands in it.
+fn span(raw: &str, body: &[u8]) -> Range<usize> {
     let start = raw.as_ptr().addr() - body.as_ptr().addr();
-    Ok(NamedModel { name, span: start..start + raw.len() })
+    start..start + raw.len()
 }
 
 /// Whether more containers are nested than a parser that recurses can be trusted with. `json` is
@@ -231,7 +279,7 @@ mod tests {
     use super::*;
 
     fn model(body: &str) -> Result<Option<String>, ScanError> {
-        let scan = scan(body.as_bytes())?;
+        let scan = scan(body.as_bytes())?.scan;
         if let Some(named) = &scan.model {
             let text: String = serde_json::from_str(&body[named.span.clone()]).unwrap();
             assert_eq!(text, named.name);
@@ -264,8 +312,33 @@ mod tests {
             (r#"{"stream":1}"#, Err(ScanError::BadStream)),
             (r#"{"stream":{}}"#, Err(ScanError::BadStream)),
         ] {
-            assert_eq!(scan(body.as_bytes()).map(|scan| scan.stream), stream, "{body}");
+            assert_eq!(scan(body.as_bytes()).map(|read| read.scan.stream), stream, "{body}");
         }
+    }
+
+    #[test]
+    fn usage_is_asked_for_by_a_flag_that_is_true() {
+        for (value, asked) in [
+            (r#"{"include_usage":true}"#, true),
+            (r#"{ "x" : [1] , "include\u005fusage" : true }"#, true),
+            (r#"{"include_usage":false}"#, false),
+            (r#"{"include_usage":null}"#, false),
+            (r#"{"include_usage":"true"}"#, false),
+            (r#"{"x":{"include_usage":true}}"#, false),
+            ("{}", false),
+            ("null", false),
+            ("[true]", false),
+            ("\"include_usage\"", false),
+        ] {
+            let body = format!(" {{\"model\":\"a\",\"stream_options\" : {value} , \"n\":1}}\n ");
+            let options = scan(body.as_bytes()).unwrap().options;
+            assert_eq!(options.usage_asked, asked, "{body}");
+            assert_eq!(&body[options.stream_options.unwrap()], value);
+            assert_eq!(&body[options.body_end.unwrap()..], "}\n ");
+        }
+        let options = scan(br#"{"metadata":{"stream_options":{"include_usage":true}}}"#).unwrap();
+        let nothing = Options { body_end: Some(53), ..Options::default() };
+        assert_eq!(options.options, nothing);
     }
 
     #[test]
@@ -303,6 +376,12 @@ mod tests {
             (r#"{"\u006D\u006F\u0064\u0065\u006C":"a","model":"b"}"#, "model"),
             (r#"{"stream":true,"stream":false}"#, "stream"),
             (r#"{"stre\u0061m":true,"model":"a","stream":true}"#, "stream"),
+            (r#"{"stream_options":{},"model":"a","stream_options":null}"#, "stream_options"),
+            (r#"{"stream\u005foptions":{},"stream_options":{}}"#, "stream_options"),
+            (
+                r#"{"stream_options":{"include_usage":true,"include\u005fusage":false}}"#,
+                "include_usage",
+            ),
         ] {
             assert_eq!(scan(body.as_bytes()), Err(ScanError::Duplicate(name)), "{body}");
         }

@@ -1,16 +1,27 @@
-//! Puts the provider's name for the model into a body and leaves every other byte alone.
+//! Puts other bytes into a body at given places and leaves every other byte alone.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 
-/// `body` with `with` in place of the bytes at `span`. Costs a reference count if they are the
-/// same, else one copy.
-pub(crate) fn splice(body: &Bytes, span: Range<usize>, with: &[u8]) -> Bytes {
-    if body[span.clone()] == *with {
+/// `body` with other bytes in place of those at the given ranges, which do not overlap and come in
+/// any order. Costs a reference count if nothing changes, else one copy.
+pub(crate) fn splice(body: &Bytes, edits: &mut [(Range<usize>, &[u8])]) -> Bytes {
+    if edits.iter().all(|(span, with)| body[span.clone()] == **with) {
         return body.clone();
     }
-    [&body[..span.start], with, &body[span.end..]].concat().into()
+    // An insertion stands before what it is put in front of.
+    edits.sort_unstable_by_key(|(span, _)| (span.start, span.end));
+    let added: usize = edits.iter().map(|(_, with)| with.len()).sum();
+    let mut spliced = Vec::with_capacity(body.len() + added);
+    let mut done = 0;
+    for (span, with) in edits {
+        spliced.extend_from_slice(&body[done..span.start]);
+        spliced.extend_from_slice(with);
+        done = span.end;
+    }
+    spliced.extend_from_slice(&body[done..]);
+    spliced.into()
 }
 
 /// `text` as a JSON string, with its quotes.
@@ -29,9 +40,25 @@ mod tests {
     #[test]
     fn the_same_name_costs_no_copy() {
         let body = Bytes::from_static(b"{\"model\":\"m\"}");
-        let same = splice(&body, 9..12, &json_string("m"));
+        let same = splice(&body, &mut [(9..12, &json_string("m"))]);
         assert_eq!((same.as_ptr(), &same), (body.as_ptr(), &body));
-        assert_eq!(splice(&body, 9..12, &json_string("a\"b")), "{\"model\":\"a\\\"b\"}");
+        assert_eq!(splice(&body, &mut []).as_ptr(), body.as_ptr());
+        let other = splice(&body, &mut [(9..12, &json_string("a\"b"))]);
+        assert_eq!(other, "{\"model\":\"a\\\"b\"}");
+    }
+
+    #[test]
+    fn several_edits_come_in_any_order() {
+        let body = Bytes::from_static(b"0123456789");
+        let edits: [(Range<usize>, &[u8]); 4] =
+            [(10..10, b"!"), (3..3, b"<>"), (3..5, b""), (0..1, b"zero")];
+        for turn in 0..edits.len() {
+            let mut edits = edits.clone();
+            edits.rotate_left(turn);
+            assert_eq!(splice(&body, &mut edits), "zero12<>56789!");
+        }
+        // One of them changes nothing.
+        assert_eq!(splice(&body, &mut [(1..2, b"1"), (2..3, b"")]), "013456789");
     }
 
     /// Any JSON value, at a depth that serde_json's own `Value` can take.
@@ -67,17 +94,17 @@ mod tests {
         ) {
             let mut pairs: Vec<String> = fields
                 .iter()
-                .filter(|(key, _)| key != "model" && key != "stream")
+                .filter(|(key, _)| !["model", "stream", "stream_options"].contains(&&**key))
                 .map(|(key, value)| format!("{}{space}:{space}{value}", Value::from(key.as_str())))
                 .collect();
             let pair = format!("\"model\"{space}:{space}{}", Value::from(model.as_str()));
             pairs.insert(place.index(pairs.len() + 1), pair);
             let body = Bytes::from(format!("{space}{{{}}}{space}", pairs.join(",")));
 
-            let named = scan::scan(&body).unwrap().model.unwrap();
+            let named = scan::scan(&body).unwrap().scan.model.unwrap();
             prop_assert_eq!(&*named.name, &*model);
             let span = named.span;
-            let spliced = splice(&body, span.clone(), &json_string(&native));
+            let spliced = splice(&body, &mut [(span.clone(), &json_string(&native))]);
 
             prop_assert_eq!(&spliced[..span.start], &body[..span.start]);
             prop_assert!(spliced.ends_with(&body[span.end..]));
@@ -117,7 +144,7 @@ mod tests {
             };
             let (found, span) = read(&body);
             prop_assert_eq!(found, model);
-            let spliced = splice(&body, span.clone(), native.as_bytes());
+            let spliced = splice(&body, &mut [(span.clone(), native.as_bytes())]);
 
             prop_assert_eq!(&spliced[..span.start], &body[..span.start]);
             prop_assert!(spliced.ends_with(&body[span.end..]));

@@ -12,6 +12,8 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use super::live::LiveProvider;
+use crate::call::Call;
+use crate::callers::CallerPermit;
 use crate::dispatch::response_headers;
 use crate::error::BoxError;
 
@@ -34,6 +36,8 @@ pub struct Served {
 struct Guarded<B> {
     inner: B,
     _in_flight: Arc<()>,
+    /// The caller's leave: it has one request more under way until then.
+    _permit: Option<Arc<CallerPermit>>,
 }
 
 /// `response` with the headers a caller may see, and who served it.
@@ -41,19 +45,22 @@ pub(super) fn answer<B>(
     response: Response<B>,
     provider: &LiveProvider,
     served: Served,
-    request_id: &str,
-    in_flight: Arc<()>,
+    call: &Call,
 ) -> Response<ResponseBody>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
     let (head, inner) = response.into_parts();
-    let body = Guarded { inner, _in_flight: in_flight }.map_err(Into::into).boxed_unsync();
+    let in_flight = provider.in_flight.clone();
+    let permit = call.head().permit.get().cloned();
+    let body = Guarded { inner, _in_flight: in_flight, _permit: permit }
+        .map_err(Into::into)
+        .boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     let mut headers = response_headers(&head.headers, !head.status.is_success());
-    annotate(&mut headers, &served, request_id);
+    annotate(&mut headers, &served, &call.head().id);
     *response.headers_mut() = headers;
     tracing::debug!(provider = %provider.name, attempts = served.attempts, "served");
     response.extensions_mut().insert(served);

@@ -4,22 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
-use tower::{Service, ServiceExt};
+use http_body_util::Full;
+use tower::Service;
 
 use super::answer::{ResponseBody, Served, answer};
+use super::attempt::{Step, attempt};
 use super::plan::{Next, Position, Walk};
 use super::pools::Pools;
+use super::wait::Waiting;
 use crate::call::Call;
+use crate::callers::{Admit, CallerPermit, CallerRefusal, is_task_id};
 use crate::clock::Instant;
 use crate::endpoint::Endpoint;
 use crate::error::{BoxError, Error};
 use crate::jitter;
-use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::verdict::{Class, Outcome, Verdict, caller_message};
+use crate::verdict::Class;
 
 /// Sends `call` to one provider after the other until one answers, none is left, or the caller's
 /// patience ends.
@@ -35,15 +37,36 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let deadline = call.head().deadline;
-    let request = Attempts::new(&pools, &call).run(client);
-    match deadline {
-        None => request.await,
-        Some(deadline) => {
-            let deadline = pools.clock().to_tokio(deadline);
-            tokio::time::timeout_at(deadline, request).await.unwrap_or(Err(Error::UpstreamTimeout))
-        }
+    let permit = admit_caller(&pools, &call)?;
+    let mut response = Attempts::new(&pools, &call).run(client).await?;
+    if let Some(rounds) = permit.and_then(|permit| permit.rounds_warning())
+        && let Ok(rounds) = HeaderValue::from_str(&rounds)
+    {
+        response.headers_mut().insert(ROUNDS, rounds);
     }
+    Ok(response)
+}
+
+/// The leave of the caller whose key it was; it lasts as long as the call, also as its answer.
+fn admit_caller(pools: &Pools, call: &Call) -> Result<Option<Arc<CallerPermit>>, Error> {
+    let head = call.head();
+    let Some(live) = &head.live_caller else { return Ok(None) };
+    let task = match head.headers.get(TASK).map(HeaderValue::to_str) {
+        None => None,
+        Some(Ok(task)) if is_task_id(task) => Some(task),
+        Some(_) => {
+            return Err(Error::InvalidRequest(
+                "x-sidecar-task must be 1 to 128 visible characters",
+            ));
+        }
+    };
+    let clock = pools.clock();
+    let wanted = Admit::new(head.model.as_deref(), clock.now(), clock.wall()).task(task);
+    let permit = Arc::new(live.admit(&wanted).map_err(|refusal| match refusal {
+        CallerRefusal::Model => unknown_model(head.model.as_deref()),
+        refusal => Error::CallerLimit(refusal),
+    })?);
+    Ok(Some(head.permit.get_or_init(|| permit).clone()))
 }
 
 /// The attempts of one request.
@@ -51,28 +74,36 @@ struct Attempts<'a> {
     pools: &'a Pools,
     settings: Arc<Settings>,
     call: &'a Call,
+    waiting: Waiting<'a>,
     made: u32,
-    queued: Duration,
+    /// Whether the next attempt has been allowed already.
+    has_leave: bool,
+    /// The last endpoint that failed, and how.
+    failed: Option<(Position, Class)>,
+    /// When it was sent to.
+    failed_at: Instant,
     /// The one retry of a lone provider has been spent.
     retried: bool,
     /// An answer to the caller's own fault, should no larger window be found.
     fault: Option<Error>,
 }
 
-/// What one attempt means for the request.
-enum Step<B> {
-    Done(Response<B>),
-    Fault(Error),
-    /// The endpoint was refused: nothing was sent.
-    Refused,
-    Failed(Class),
-}
-
 impl<'a> Attempts<'a> {
     fn new(pools: &'a Pools, call: &'a Call) -> Self {
         let settings = pools.settings();
-        let (made, queued) = (0, Duration::ZERO);
-        Self { pools, settings, call, made, queued, retried: false, fault: None }
+        let waiting = Waiting::new(pools, call);
+        Self {
+            pools,
+            settings,
+            call,
+            waiting,
+            made: 0,
+            has_leave: false,
+            failed: None,
+            failed_at: call.head().received,
+            retried: false,
+            fault: None,
+        }
     }
 
     async fn run<C, B>(mut self, client: C) -> Result<Response<ResponseBody>, Error>
@@ -83,68 +114,89 @@ impl<'a> Attempts<'a> {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let head = self.call.head();
+        let (head, clock) = (self.call.head(), self.pools.clock());
         let plan = self.pools.plan(head).ok_or_else(|| unknown_model(head.model.as_deref()))?;
         let mut walk = Walk::new(&plan, head);
         if !walk.has_any() {
             return Err(unknown_model(head.model.as_deref()));
         }
-        let mut last_failed: Option<(Position, Class)> = None;
+        self.pools.budget().deposit(clock.now());
+        if self.waiting.must_queue() {
+            // Whoever waits already has the older right to the next slot.
+            self.queue(&walk).await?;
+        }
         loop {
-            let now = self.pools.clock().now();
+            let now = clock.now();
+            let next = walk.next(now);
             if self.made >= self.settings.max_pool_retries {
-                return Err(self.give_up(None));
+                return Err(self.give_up(next.is_at(now)));
             }
-            match walk.next(now) {
+            match next {
                 Next::Try(position, endpoint) => {
-                    let in_flight = endpoint.provider.in_flight.clone();
-                    match self.attempt(endpoint, client.clone()).await {
-                        Step::Done(response) => {
-                            let served = self.served(endpoint);
-                            let provider = &endpoint.provider;
-                            return Ok(answer(response, provider, served, &head.id, in_flight));
-                        }
-                        Step::Fault(Error::CallerFault { status, message })
-                            if message.is_context_too_long =>
-                        {
+                    if !self.may_try_again(now) {
+                        return Err(self.give_up(None));
+                    }
+                    match self.attempt(endpoint, client.clone(), false).await? {
+                        Step::Done(response) => return Ok(self.answer(response, endpoint)),
+                        Step::Fault(error, true) => {
                             walk.require_larger_window(endpoint);
-                            self.fault = Some(Error::CallerFault { status, message });
+                            self.fault = Some(error);
                         }
-                        Step::Fault(error) => return Err(error),
+                        Step::Fault(error, false) => return Err(error),
                         // It is busy after all; the next walk sees when it is free.
-                        Step::Refused => {}
+                        Step::Refused => self.waiting.after_refusal().await?,
                         Step::Failed(class) => {
                             walk.exclude(position);
-                            last_failed = Some((position, class));
+                            self.failed = Some((position, class));
+                            self.failed_at = now;
                         }
                     }
                 }
-                Next::Wait(at) => {
-                    if self.fault.is_some() || at > head.queue_until {
-                        return Err(self.give_up(Some(at - now)));
+                Next::Wait(at) if self.fault.is_none() && at <= head.queue_until => {
+                    self.queue(&walk).await?;
+                    self.waiting.until(at).await?;
+                    if clock.now() - self.failed_at >= FORGIVENESS {
+                        // Time has passed, and whoever failed before may do better now.
+                        walk.forgive();
+                        self.failed = None;
                     }
-                    self.wait(now, at).await?;
-                    walk.forgive();
                 }
-                Next::Nothing(soonest) => match last_failed.take() {
-                    Some((position, class)) if !self.retried && is_transient(class) => {
-                        self.retried = true;
-                        let pause = RETRY_PAUSE + RETRY_PAUSE.mul_f64(jitter::unit());
-                        self.pools.clock().sleep_until(now + pause).await;
-                        walk.allow(position);
+                Next::Nothing(_) if self.pause_for_retry(now, &mut walk).await? => {}
+                next => {
+                    if let Some(response) = self.try_early(&walk, &client, now).await? {
+                        return Ok(response);
                     }
-                    _ => return Err(self.give_up(soonest.map(|at| at - now))),
-                },
+                    return Err(self.give_up(next.is_at(now)));
+                }
             }
         }
     }
 
-    /// Sends to one endpoint, through its stack.
+    /// Takes a place in the queue and waits for its turn, unless the slot that would come to it
+    /// lies behind its patience: nobody waits for nothing.
+    async fn queue(&mut self, walk: &Walk<'_>) -> Result<(), Error> {
+        if let Some(ahead) = self.waiting.enter()? {
+            let now = self.pools.clock().now();
+            match walk.slot_after(ahead, now) {
+                Some(at) if at > self.call.head().queue_until => {
+                    return Err(self.give_up(Some(at - now)));
+                }
+                _ => {}
+            }
+        }
+        self.waiting.turn().await
+    }
+
+    /// Sends to one endpoint, within the caller's patience.
     async fn attempt<C, B>(
         &mut self,
         endpoint: &Endpoint,
         client: C,
-    ) -> Step<impl Body<Data = Bytes, Error = B::Error> + Send + Unpin + 'static + use<C, B>>
+        early: bool,
+    ) -> Result<
+        Step<impl Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static + use<C, B>>,
+        Error,
+    >
     where
         C: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
         C::Error: Into<BoxError>,
@@ -152,64 +204,93 @@ impl<'a> Attempts<'a> {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let clock = self.pools.clock();
-        let (started, stream) = (clock.now(), self.call.head().stream);
-        let result = endpoint.stack(client, clock, stream).oneshot(self.call.clone()).await;
-        let Outcome::Attempted(verdict) = Outcome::of(&result) else { return Step::Refused };
-        if result.is_err() && !verdict.class.is_failure() {
-            // Nothing was sent, and no other provider could be sent it either.
-            return Step::Fault(Error::InvalidRequest("the request cannot be passed on"));
-        }
-        self.made += 1;
-        self.note(endpoint, started, result.as_ref().ok().map(Response::status), &verdict);
-        match result {
-            Ok(response) if verdict.class == Class::Accept => Step::Done(response),
-            Ok(response)
-                if !verdict.class.fails_over() || verdict.class == Class::ContextTooLong =>
-            {
-                let key = &endpoint.provider.config.key;
-                Step::Fault(fault(response, verdict.class, key).await)
+        let waiting = &mut self.waiting;
+        let admitted = &mut || waiting.served();
+        let sending = attempt(self.pools, endpoint, client, self.call, early, admitted);
+        let step = match self.call.head().deadline {
+            None => sending.await,
+            Some(deadline) => {
+                let deadline = self.pools.clock().to_tokio(deadline);
+                tokio::time::timeout_at(deadline, sending)
+                    .await
+                    .map_err(|_| Error::UpstreamTimeout)?
             }
-            Ok(_) | Err(_) => Step::Failed(verdict.class),
+        };
+        if !matches!(step, Step::Refused | Step::Fault(_, false)) {
+            self.made += 1;
+            self.has_leave = false;
+        }
+        Ok(step)
+    }
+
+    /// A lone provider that has failed by chance gets one more try after a pause.
+    async fn pause_for_retry(&mut self, now: Instant, walk: &mut Walk<'_>) -> Result<bool, Error> {
+        let Some((position, class)) = self.failed else { return Ok(false) };
+        if self.retried || !is_transient(class) || walk.is_busy(position, now) {
+            return Ok(false);
+        }
+        self.retried = true;
+        let clock = self.pools.clock();
+        let until = now + RETRY_PAUSE + RETRY_PAUSE.mul_f64(jitter::unit());
+        if self.call.head().deadline.is_some_and(|deadline| until >= deadline) {
+            return Ok(false);
+        }
+        clock.sleep_until(until).await;
+        walk.allow(position);
+        Ok(true)
+    }
+
+    /// Nothing else is left: a provider whose rest is a guess may be tried before its end.
+    async fn try_early<C, B>(
+        &mut self,
+        walk: &Walk<'_>,
+        client: &C,
+        now: Instant,
+    ) -> Result<Option<Response<ResponseBody>>, Error>
+    where
+        C: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+        C::Error: Into<BoxError>,
+        C::Future: Send + 'static,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        // A request that has met a failure just now knows better.
+        if self.failed.is_some() || self.fault.is_some() {
+            return Ok(None);
+        }
+        let Some((endpoint, pool, rpm)) = walk.early(now) else { return Ok(None) };
+        let permille = self.settings.emergency_permille;
+        let Some(_leave) = self.pools.emergency().leave(pool, rpm, permille, now) else {
+            return Ok(None);
+        };
+        match self.attempt(endpoint, client.clone(), true).await? {
+            Step::Done(response) => Ok(Some(self.answer(response, endpoint))),
+            Step::Fault(error, _) => Err(error),
+            Step::Refused | Step::Failed(_) => Ok(None),
         }
     }
 
-    fn note(
-        &self,
-        endpoint: &Endpoint,
-        started: Instant,
-        status: Option<http::StatusCode>,
-        verdict: &Verdict,
-    ) {
-        let clock = self.pools.clock();
-        let (latency, failed) = (clock.now() - started, verdict.class.is_failure());
-        endpoint.provider.health.note(latency, status, failed, clock.wall());
-        if failed {
-            tracing::warn!(
-                request_id = %self.call.head().id,
-                provider = %endpoint.provider.name,
-                verdict = verdict.class.kind(),
-                status = status.map(|status| status.as_u16()),
-                "attempt failed"
-            );
-        }
+    /// The first attempt is free, and so is every one after an answer that cost the provider
+    /// nothing; others are bounded for all requests together. Leave once given lasts until
+    /// something is sent.
+    fn may_try_again(&mut self, now: Instant) -> bool {
+        let costly = self.failed.is_some_and(|(_, class)| is_costly(class));
+        self.has_leave = self.has_leave || !costly || self.pools.budget().withdraw(now);
+        self.has_leave
     }
 
-    /// Waits in the queue until `at`.
-    async fn wait(&mut self, now: Instant, at: Instant) -> Result<(), Error> {
-        let _place = self.pools.queue().enter(self.settings.queue_max_depth)?;
-        let clock = self.pools.clock();
-        clock.sleep_until(at).await;
-        self.queued += clock.now() - now;
-        Ok(())
-    }
-
-    fn served(&self, endpoint: &Endpoint) -> Served {
-        Served {
-            provider: endpoint.provider.name.clone(),
+    fn answer<B>(&self, response: Response<B>, endpoint: &Endpoint) -> Response<ResponseBody>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let provider = &endpoint.provider;
+        let served = Served {
+            provider: provider.name.clone(),
             attempts: self.made,
-            queued: self.queued,
-        }
+            queued: self.waiting.queued(),
+        };
+        answer(response, provider, served, self.call)
     }
 
     /// Nothing is left; `next_available` is when something might be.
@@ -223,27 +304,6 @@ impl<'a> Attempts<'a> {
     }
 }
 
-/// The provider's answer to the caller's own fault, in our words' shape. A provider that repeats
-/// its own key does not get it to the caller.
-async fn fault<B>(response: Response<B>, class: Class, key: &Secret) -> Error
-where
-    B: Body<Data = Bytes> + Unpin,
-{
-    let status = response.status();
-    // At most 64 KiB, and already read.
-    let body = match response.into_body().collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => Bytes::new(),
-    };
-    let mut message = caller_message(&body).unwrap_or_default();
-    message.is_context_too_long = class == Class::ContextTooLong;
-    message.redact(key);
-    if message.message.is_empty() {
-        message.message = "the provider refused the request".to_owned();
-    }
-    Error::CallerFault { status, message: Box::new(message) }
-}
-
 fn unknown_model(model: Option<&str>) -> Error {
     Error::UnknownModel(model.unwrap_or_default().to_owned())
 }
@@ -252,6 +312,15 @@ const fn is_transient(class: Class) -> bool {
     matches!(class, Class::ServerError | Class::Transport | Class::Unreachable)
 }
 
+/// Whether the provider may have worked for the answer that was none.
+const fn is_costly(class: Class) -> bool {
+    matches!(class, Class::ServerError | Class::Transport | Class::Timeout | Class::Lying)
+}
+
+const TASK: HeaderName = HeaderName::from_static("x-sidecar-task");
+const ROUNDS: HeaderName = HeaderName::from_static("x-sidecar-task-rounds");
+/// After so long a failure says little of the next try.
+const FORGIVENESS: Duration = Duration::from_secs(1);
 /// The least pause before the same provider is tried again; at most twice as long.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
 /// `Retry-After` is in whole seconds and must not be too early.

@@ -36,7 +36,7 @@ impl HealthRecord {
         *self.lock() = Health::default();
     }
 
-    pub(super) fn note(
+    pub(crate) fn note(
         &self,
         latency: Duration,
         status: Option<StatusCode>,

@@ -6,8 +6,10 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::health::HealthRecord;
-use crate::clock::Instant;
-use crate::cooldown::{Cell, CooldownPolicy};
+use super::journal::{Journal, Watch};
+use super::restored::Restored;
+use crate::clock::{Clock, Instant};
+use crate::cooldown::{Cell, CooldownPolicy, SavedRest, TripObserver};
 use crate::provider::{LimitShape, Provider};
 use crate::rate_limit::Limiter;
 use crate::settings::Settings;
@@ -27,9 +29,11 @@ pub(crate) struct LiveProvider {
 /// The live state by what it belongs to. A rebuilt snapshot finds what the last one used; what no
 /// snapshot uses any more is forgotten, but for cells that rest or have a past, and for limiters,
 /// whose last minute must count on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     maps: Mutex<Maps>,
+    clock: Clock,
+    journal: Arc<Journal>,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +42,9 @@ struct Maps {
     health: HashMap<Box<str>, Weak<HealthRecord>>,
     in_flight: HashMap<Box<str>, Weak<()>>,
     cells: HashMap<CellKey, Arc<Cell>>,
+    /// Whether limits are kept durably: then they send on leases only.
+    is_durable: bool,
+    restored: Restored,
 }
 
 /// What a cell stands for.
@@ -77,7 +84,78 @@ impl LiveProvider {
     }
 }
 
+impl CellKey {
+    /// The name of the scope, for people.
+    pub(crate) const fn scope(&self) -> &'static str {
+        match self {
+            Self::Key(_) => "key",
+            Self::Quota(..) => "quota",
+            Self::Endpoint(..) => "endpoint",
+            Self::Origin(_) => "origin",
+        }
+    }
+
+    /// A text to store it under. None of its parts has a line break.
+    pub(crate) fn to_text(&self) -> String {
+        match self {
+            Self::Key(only) | Self::Origin(only) => format!("{}\n{only}", self.scope()),
+            Self::Quota(first, model) | Self::Endpoint(first, model) => {
+                format!("{}\n{first}\n{model}", self.scope())
+            }
+        }
+    }
+}
+
 impl Registry {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { maps: Mutex::default(), clock, journal: Arc::default() }
+    }
+
+    /// What has changed and is to outlive a restart.
+    pub(crate) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// From now on the state is kept durably, and begins as an earlier run has left it. Before
+    /// there are any providers.
+    pub(crate) fn make_durable(&self, restored: Restored) {
+        let mut maps = self.maps();
+        maps.is_durable = true;
+        maps.restored = restored;
+    }
+
+    /// Every limiter, if they are kept durably.
+    pub(crate) fn durable_limiters(&self) -> Vec<(String, Limiter)> {
+        let maps = self.maps();
+        if !maps.is_durable {
+            return Vec::new();
+        }
+        let limiters = maps.limiters.iter();
+        limiters.map(|(key, limiter)| (key.as_ref().to_owned(), limiter.clone())).collect()
+    }
+
+    /// What of the cell of `key` is to be kept; `None` if nothing is.
+    pub(crate) fn export(&self, key: &CellKey, now: Instant) -> Option<SavedRest> {
+        let cell = self.maps().cells.get(key).cloned();
+        cell.and_then(|cell| cell.export(now))
+    }
+
+    /// Writes down what happens to the cells of `keys` by way of one endpoint.
+    pub(crate) fn watch(
+        &self,
+        keys: [CellKey; 4],
+        provider: &str,
+        model: &Arc<str>,
+    ) -> Arc<dyn TripObserver> {
+        Arc::new(Watch {
+            journal: self.journal.clone(),
+            clock: self.clock.clone(),
+            keys,
+            provider: provider.to_owned(),
+            model: model.clone(),
+        })
+    }
+
     /// `providers` with the state they had before.
     pub(crate) fn live(
         &self,
@@ -118,7 +196,15 @@ impl Registry {
                     None => Limiter::window(limit.rpm),
                     Some(burst) => Limiter::smooth(limit.rpm, burst),
                 };
-                maps.limiters.insert(config.account_key().into(), limiter.clone());
+                let key = config.account_key();
+                if let Some((record, age)) = maps.restored.windows.remove(key) {
+                    limiter.restore(&record, age, now);
+                }
+                if maps.is_durable {
+                    let journal = self.journal.clone();
+                    limiter.lease(Arc::new(move || journal.wake()));
+                }
+                maps.limiters.insert(key.into(), limiter.clone());
                 limiter
             }
         };
@@ -140,6 +226,9 @@ impl Registry {
             return cell.clone();
         }
         let cell = Arc::new(Cell::new(policy, rpm));
+        if let Some((rest, remaining)) = maps.restored.cells.remove(&key.to_text()) {
+            cell.restore(&rest, remaining, self.clock.now());
+        }
         maps.cells.insert(key, cell.clone());
         cell
     }

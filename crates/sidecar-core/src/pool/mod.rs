@@ -5,21 +5,31 @@
 //! and waits for a free slot when waiting is cheaper than failing.
 
 mod answer;
+mod attempt;
+mod budget;
+mod emergency;
+mod explain;
 mod failover;
 mod health;
+mod journal;
 mod layer;
 mod live;
 mod plan;
 mod pools;
 mod queue;
+mod restored;
 mod service;
 mod snapshot;
+mod wait;
 
 pub use self::answer::{ResponseBody, Served};
+pub use self::explain::{Candidate, CellView, Excluded, Explanation, PoolCandidates};
 pub use self::health::Health;
+pub(crate) use self::journal::News;
 pub use self::layer::PoolLayer;
 pub(crate) use self::live::LiveProvider;
 pub use self::pools::{ModelInfo, Pools};
+pub(crate) use self::restored::{Restored, cell_to_bytes, window_to_bytes};
 pub use self::service::{Pool, ResponseFuture};
 
 #[cfg(test)]

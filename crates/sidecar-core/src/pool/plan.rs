@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::snapshot::{ModelPlan, Tier};
 use crate::call::Head;
 use crate::clock::Instant;
 use crate::endpoint::Endpoint;
+use crate::provider::PoolName;
 
 /// One request's walk over the tiers of its model.
 #[derive(Debug)]
@@ -30,6 +32,17 @@ pub(super) enum Next<'a> {
     Nothing(Option<Instant>),
 }
 
+impl Next<'_> {
+    /// How long it takes at least until something is free, if that is known.
+    pub(super) fn is_at(&self, now: Instant) -> Option<Duration> {
+        match self {
+            Self::Try(..) => None,
+            Self::Wait(at) => Some(*at - now),
+            Self::Nothing(at) => at.map(|at| at - now),
+        }
+    }
+}
+
 /// When the soonest of the busy endpoints is free.
 #[derive(Debug, Default)]
 struct Soonest {
@@ -39,6 +52,14 @@ struct Soonest {
 }
 
 impl Soonest {
+    fn join(&mut self, other: &Self) {
+        for (at, is_promising) in [(other.of_all, false), (other.promising, true)] {
+            if let Some(at) = at {
+                self.note(at, is_promising);
+            }
+        }
+    }
+
     fn note(&mut self, at: Instant, is_promising: bool) {
         let sooner = |than: Option<Instant>| Some(than.map_or(at, |than| than.min(at)));
         self.of_all = sooner(self.of_all);
@@ -67,11 +88,48 @@ impl<'a> Walk<'a> {
     pub(super) fn next(&self, now: Instant) -> Next<'a> {
         let mut soonest = Soonest::default();
         for (tier_index, tier) in self.plan.tiers.iter().enumerate() {
-            if let Some(index) = self.best(tier_index, tier, now, &mut soonest) {
+            let mut of_tier = Soonest::default();
+            if let Some(index) = self.best(tier_index, tier, now, &mut of_tier) {
                 return Next::Try((tier_index, index), &tier.endpoints[index]);
             }
+            // A slot that is free in a moment is cheaper than the next pool.
+            if let Some(at) = of_tier.promising
+                && at - now <= tier.spill_after.max(MOMENT)
+                && at <= self.head.queue_until
+            {
+                return Next::Wait(at);
+            }
+            soonest.join(&of_tier);
         }
         soonest.promising.map_or(Next::Nothing(soonest.of_all), Next::Wait)
+    }
+
+    /// When a slot is free for the one that has `ahead` others before it, as far as the limits and
+    /// rests of now tell; `None` if none that is worth waiting for ever is.
+    pub(super) fn slot_after(&self, ahead: u32, now: Instant) -> Option<Instant> {
+        let endpoints = self.plan.tiers.iter().flat_map(|tier| &tier.endpoints);
+        let mut offers: Vec<(&Endpoint, u32, Instant)> = endpoints
+            .filter(|endpoint| self.fits(endpoint) && endpoint.is_promising(now))
+            .map(|endpoint| (&**endpoint, 0, endpoint.nth_slot(0, now)))
+            .collect();
+        for _ in 0..ahead.min(MOST_AHEAD) {
+            let (endpoint, taken, at) = offers.iter_mut().min_by_key(|(.., at)| *at)?;
+            *taken += 1;
+            *at = endpoint.nth_slot(*taken, now);
+        }
+        offers.into_iter().map(|(.., at)| at).min()
+    }
+
+    /// An endpoint that could be tried early, and the pool it belongs to with the sum of its
+    /// limits.
+    pub(super) fn early(&self, now: Instant) -> Option<(&'a Endpoint, PoolName, u64)> {
+        self.plan.tiers.iter().find_map(|tier| {
+            let could =
+                |endpoint: &&Arc<Endpoint>| self.fits(endpoint) && endpoint.admits_early(now);
+            let endpoint = tier.endpoints.iter().find(could)?;
+            let rpm = tier.endpoints.iter().map(|e| u64::from(e.limiter.rpm().get())).sum();
+            Some((&**endpoint, tier.pool, rpm))
+        })
     }
 
     /// Not again in this walk.
@@ -82,6 +140,12 @@ impl<'a> Walk<'a> {
     /// Try it once more after all.
     pub(super) fn allow(&mut self, position: Position) {
         self.tried.retain(|tried| *tried != position);
+    }
+
+    /// Whether the endpoint at `position` could not be sent anything anyway.
+    pub(super) fn is_busy(&self, (tier, index): Position, now: Instant) -> bool {
+        let endpoint = self.plan.tiers.get(tier).and_then(|tier| tier.endpoints.get(index));
+        endpoint.is_none_or(|endpoint| endpoint.ready_at(now).is_some())
     }
 
     /// Time has passed, and whoever failed before may do better now.
@@ -131,7 +195,7 @@ impl<'a> Walk<'a> {
         best.map(|(index, ..)| index)
     }
 
-    fn fits(&self, endpoint: &Endpoint) -> bool {
+    pub(super) fn fits(&self, endpoint: &Endpoint) -> bool {
         let config = &endpoint.provider.config;
         config.api.speaks(self.head.family)
             && self
@@ -144,3 +208,8 @@ impl<'a> Walk<'a> {
                 .is_none_or(|over| endpoint.context_window.is_some_and(|window| window > over))
     }
 }
+
+/// The queue is seldom longer, and a guess needs no more.
+const MOST_AHEAD: u32 = 1_000;
+/// Waiting this long is never worse than going on to the next pool.
+const MOMENT: Duration = Duration::from_millis(20);

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::budget::RetryBudget;
+use super::emergency::Emergency;
 use super::live::{LiveProvider, Registry};
 use super::queue::Queue;
 use super::snapshot::{ModelPlan, Snapshot};
 use crate::call::Head;
 use crate::clock::{Clock, Instant};
-use crate::cooldown::{Cell, CellSet};
+use crate::cooldown::Cell;
 use crate::endpoint::Endpoint;
 use crate::provider::{ANY_MODEL, Provider};
 use crate::settings::Settings;
@@ -26,6 +28,8 @@ pub struct Pools {
     registry: Arc<Registry>,
     ledger: Ledger,
     queue: Queue,
+    budget: Arc<RetryBudget>,
+    emergency: Arc<Emergency>,
     clock: Clock,
 }
 
@@ -47,7 +51,8 @@ pub(crate) type Rest = (Instant, Option<Class>);
 impl Pools {
     /// No providers yet.
     pub fn new(settings: Settings, clock: Clock) -> Self {
-        let (registry, ledger) = (Arc::new(Registry::default()), Ledger::default());
+        let registry = Arc::new(Registry::new(clock.clone()));
+        let ledger = Ledger::default();
         let settings = Arc::new(settings);
         let empty = Snapshot::new(Vec::new(), settings.clone(), registry.clone(), ledger.clone());
         Self {
@@ -56,6 +61,8 @@ impl Pools {
             registry,
             ledger,
             queue: Queue::default(),
+            budget: Arc::default(),
+            emergency: Arc::default(),
             clock,
         }
     }
@@ -150,10 +157,7 @@ impl Pools {
         provider.key_cell.reset();
         provider.health.reset();
         for endpoint in self.snapshot.load().endpoints_of(&provider.config.id) {
-            let CellSet { quota, endpoint, origin, .. } = &endpoint.cells;
-            for cell in [quota, endpoint, origin] {
-                cell.reset();
-            }
+            endpoint.cells.reset();
         }
     }
 
@@ -168,6 +172,23 @@ impl Pools {
 
     pub(crate) fn providers(&self) -> Vec<Arc<LiveProvider>> {
         self.snapshot.load().providers.clone()
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// How often a resting provider was tried early because nothing else was left.
+    pub fn emergency_count(&self) -> u64 {
+        self.emergency.count()
+    }
+
+    pub(super) fn emergency(&self) -> &Emergency {
+        &self.emergency
+    }
+
+    pub(super) fn budget(&self) -> &RetryBudget {
+        &self.budget
     }
 
     pub(super) fn queue(&self) -> &Queue {

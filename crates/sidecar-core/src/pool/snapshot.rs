@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::live::{CellKey, LiveProvider, Registry};
 use crate::cooldown::CellSet;
@@ -38,6 +39,9 @@ pub(crate) struct ModelPlan {
 /// The providers of one pool that serve one model.
 #[derive(Debug)]
 pub(crate) struct Tier {
+    pub(crate) pool: PoolName,
+    /// How long a request waits for one of them before it goes on to the next tier.
+    pub(crate) spill_after: Duration,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     /// Breaks ties in turn, so that no provider is always first.
     pub(crate) turn: AtomicUsize,
@@ -146,7 +150,9 @@ impl Snapshot {
         model: &Arc<str>,
         mapping: impl Fn(&LiveProvider) -> Option<Mapping>,
     ) -> Option<ModelPlan> {
-        let tiers: Vec<Tier> = PoolName::ALL
+        let tiers: Vec<Tier> = self
+            .settings
+            .pool_order
             .into_iter()
             .map(|pool| {
                 let members =
@@ -155,7 +161,12 @@ impl Snapshot {
                     .filter_map(|provider| self.endpoint(provider, model, &mapping(provider)?))
                     .map(Arc::new)
                     .collect();
-                Tier { endpoints, turn: AtomicUsize::new(0) }
+                Tier {
+                    pool,
+                    spill_after: self.settings.spill_after(pool),
+                    endpoints,
+                    turn: AtomicUsize::new(0),
+                }
             })
             .filter(|tier| !tier.endpoints.is_empty())
             .collect();
@@ -171,18 +182,30 @@ impl Snapshot {
         let config = &provider.config;
         let native = mapping.native_id.as_deref().filter(|id| *id != ANY_MODEL).unwrap_or(model);
         // A key that cannot stand in a header was refused when it was entered.
-        let target = Target::new(config.base_url.clone(), config.api, &config.key, native).ok()?;
+        let target = Target::new(
+            config.base_url.clone(),
+            config.api,
+            &config.key,
+            native,
+            mapping.stream_usage,
+        )
+        .ok()?;
         let rpm = provider.limiter.rpm().get();
-        let cell = |key| self.registry.cell(key, &self.settings, rpm);
         let origin = config.base_url.origin();
-        let cells = CellSet::of(
-            provider.key_cell.clone(),
-            cell(CellKey::Quota(config.account_key().into(), native.into())),
-            cell(CellKey::Endpoint(origin.as_str().into(), native.into())),
-            cell(CellKey::Origin(origin.as_str().into())),
-        );
+        let keys = [
+            CellKey::Key(config.id.as_str().into()),
+            CellKey::Quota(config.account_key().into(), native.into()),
+            CellKey::Endpoint(origin.as_str().into(), native.into()),
+            CellKey::Origin(origin.as_str().into()),
+        ];
+        let [_, quota, of_endpoint, of_origin] =
+            keys.clone().map(|key| self.registry.cell(key, &self.settings, rpm));
+        let cells = CellSet::of(provider.key_cell.clone(), quota, of_endpoint, of_origin)
+            .observed(self.registry.watch(keys, &config.id, model));
         let meter =
             Meter::new(self.ledger.clone(), config.id.as_str(), model.clone(), mapping.cost);
+        let is_entered = config.models.contains_key(&**model);
+        let meter = if is_entered { meter } else { meter.with_callers_model() };
         Some(Endpoint {
             provider: provider.clone(),
             cells,
@@ -190,6 +213,7 @@ impl Snapshot {
             meter,
             target,
             context_window: mapping.context_window,
+            stream_usage: mapping.stream_usage,
         })
     }
 }

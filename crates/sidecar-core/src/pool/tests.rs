@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 use tokio::time::{advance, sleep, timeout};
@@ -17,7 +17,7 @@ use tower::{Layer, Service, ServiceExt};
 
 use super::plan::{Next, Walk};
 use super::*;
-use crate::call::{Call, Caller, Head, ModelPlace};
+use crate::call::{Call, Caller, Head};
 use crate::clock::{Clock, Instant, Timestamp};
 use crate::error::{BoxError, Error};
 use crate::ingest::Family;
@@ -128,22 +128,12 @@ impl Rig {
 
     /// A request for the model `m` that waits at most `patience` for a slot.
     fn head(&self, patience: Duration) -> Head {
-        let now = self.clock.now();
+        let (now, path) = (self.clock.now(), "/v1/chat/completions".to_owned());
         Head {
-            id: "req_1".to_owned(),
-            method: Method::POST,
-            path: "/v1/chat/completions".to_owned(),
-            query: None,
-            headers: HeaderMap::new(),
-            family: Family::OpenAi,
             model: Some("m".into()),
-            model_place: ModelPlace::None,
-            stream: false,
             caller: Caller::anonymous(),
-            pinned: None,
-            received: now,
             queue_until: now + patience,
-            deadline: None,
+            ..Head::of_our_own("req_1", Method::POST, Family::OpenAi, path, now)
         }
     }
 
@@ -234,7 +224,13 @@ mod choosing {
     fn rest_next(walk: &Walk<'_>, now: Instant) {
         let Next::Try(_, endpoint) = walk.next(now) else { panic!("nobody is next") };
         let quota = &endpoint.cells.quota;
-        quota.fail(quota.admit(now, MINUTE).unwrap(), &Verdict::of(Class::RateLimited), now, 0.0);
+        quota.fail(
+            quota.admit(now, MINUTE).unwrap(),
+            &Verdict::of(Class::RateLimited),
+            None,
+            now,
+            0.0,
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -312,7 +308,7 @@ mod choosing {
         let rig = Rig::new([provider("one"), provider("two")]);
         let now = rig.clock.now();
         for pinned in ["two", "id-two"] {
-            let head = Head { pinned: Some(pinned.to_owned()), ..rig.head(MINUTE) };
+            let head = Head { pinned: Some(pinned.into()), ..rig.head(MINUTE) };
             let plan = rig.pools.plan(&head).unwrap();
             let mut walk = Walk::new(&plan, &head);
             assert_eq!(exclude_next(&mut walk, now), "two");
@@ -485,7 +481,7 @@ mod failing_over {
                 other => panic!("{other:?}"),
             }
         }
-        let head = Head { pinned: Some("nobody".to_owned()), ..rig.head(MINUTE) };
+        let head = Head { pinned: Some("nobody".into()), ..rig.head(MINUTE) };
         assert!(matches!(rig.send_head(head).await, Err(Error::UnknownModel(_))));
         assert!(rig.asked().is_empty());
     }

@@ -88,6 +88,34 @@ impl ProviderPatch {
         Self { api_key: Some(key), ..self }
     }
 
+    /// A new provider of this patch, for a [`crate::pool::Pools`] without a store.
+    ///
+    /// ```
+    /// use sidecar_core::clock::Clock;
+    /// use sidecar_core::pool::Pools;
+    /// use sidecar_core::provider::ProviderPatch;
+    /// use sidecar_core::settings::Settings;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let patch: ProviderPatch = serde_json::from_str(
+    ///     r#"{"name": "one", "api_base_url": "http://127.0.0.1:8000/v1", "api_key": "none",
+    ///         "model_mappings": {"small": {}}}"#,
+    /// )?;
+    /// let clock = Clock::system();
+    /// let one = patch.into_provider("id-1", clock.wall())?;
+    /// let pools = Pools::new(Settings::default(), clock);
+    /// pools.replace([one], Settings::default());
+    /// assert_eq!(pools.models()[0].name, "small");
+    /// # Ok(()) }
+    /// ```
+    pub fn into_provider(
+        self,
+        id: impl Into<String>,
+        now: Timestamp,
+    ) -> Result<Provider, FieldError> {
+        self.create(id.into(), now, true)
+    }
+
     /// A new provider of this patch. `private_allowed` is the setting `upstream_private`.
     pub(crate) fn create(
         self,

@@ -2,14 +2,19 @@
 
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use super::WindowRecord;
+use super::learned::Learned;
+use super::lease::{Lease, Mark, Wake, reserve};
 use super::smooth::Smooth;
-use super::window::Window;
+use super::window::{WINDOW, Window};
 use crate::clock::Instant;
 
 /// A provider's limit. Clones share it, and so do the providers of one account.
 ///
 /// Whatever its shape, no 60 seconds hold more than `rpm` sends, also across changes of either.
+/// With [`Limiter::lease`] this holds across a crash, too.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     inner: Arc<Mutex<Inner>>,
@@ -24,14 +29,21 @@ pub struct Slot {
 
 #[derive(Debug)]
 struct Inner {
+    /// What the operator says; the window goes by what was learned, if that is less.
+    stated: NonZeroU32,
+    learned: Option<Learned>,
     window: Window,
     /// Spaces sends evenly inside the window.
     pacing: Option<Smooth>,
+    /// None without a store.
+    lease: Option<Lease>,
+    closed: bool,
 }
 
 impl Limiter {
     /// At most `rpm` in any 60 seconds, however close together. This is how vendors count; a
-    /// token bucket of the same size admits up to `2 * rpm - 1` in its first minute.
+    /// token bucket of the same size admits up to `2 * rpm - 1` in its first minute. Above 10 000
+    /// a slot may come back up to 10 ms late.
     pub fn window(rpm: NonZeroU32) -> Self {
         Self::of(rpm, None)
     }
@@ -45,46 +57,47 @@ impl Limiter {
     /// Changes limit and shape. What was sent in the last minute still counts. `burst` makes it
     /// smooth.
     pub fn configure(&self, rpm: NonZeroU32, burst: Option<NonZeroU32>, now: Instant) {
-        let mut inner = self.inner();
-        inner.window.set_rpm(rpm);
-        let burst = burst.filter(|burst| *burst < rpm);
-        let unchanged = match (&inner.pacing, burst) {
-            (None, None) => true,
-            (Some(pacing), Some(burst)) => pacing.is(rpm, burst),
-            _ => false,
-        };
-        if !unchanged {
-            let used = inner.window.used(now);
-            inner.pacing = burst.map(|burst| Smooth::with_used(rpm, burst, used, now));
-        }
+        self.update(|inner| inner.configure(rpm, burst, now));
     }
 
     /// Takes a slot, or says when the next one is free.
     pub fn admit(&self, now: Instant) -> Result<Slot, Instant> {
-        let mut inner = self.inner();
-        if let Some(at) = inner.ready_at(now) {
-            return Err(at);
-        }
-        if let Some(pacing) = &mut inner.pacing {
-            pacing.admit(now)?;
-        }
-        inner.window.admit(now);
-        Ok(Slot { taken_at: now })
+        self.update(|inner| inner.admit(now))
+    }
+
+    /// The vendor has refused what was sent at `sent_at` although the limit allowed it: it counts
+    /// lower than was stated. From now on this goes by what the vendor has shown.
+    pub fn learn(&self, sent_at: Instant, now: Instant) {
+        self.update(|inner| inner.learn(sent_at, now));
     }
 
     /// Gives a slot back. Only for what was never sent.
     pub fn give_back(&self, slot: Slot) {
         let mut inner = self.inner();
-        if inner.window.give_back(slot.taken_at)
-            && let Some(pacing) = &mut inner.pacing
-        {
+        if !inner.window.give_back(slot.taken_at) {
+            return;
+        }
+        if let Some(pacing) = &mut inner.pacing {
             pacing.give_back();
+        }
+        if let Some(lease) = &mut inner.lease {
+            lease.change();
         }
     }
 
     /// When a slot is free: `None` now, or the instant to wait for. Reserves nothing.
     pub fn ready_at(&self, now: Instant) -> Option<Instant> {
         self.inner().ready_at(now)
+    }
+
+    /// When `n + 1` slots will have been free, if nothing else is sent: the turn of the waiter
+    /// behind `n` others. With more waiters than slots in a minute it counts that those before it
+    /// go as soon as they may.
+    pub fn nth_free(&self, n: u32, now: Instant) -> Instant {
+        let mut inner = self.inner();
+        let first = inner.ready_at(now).unwrap_or(now);
+        let paced = inner.pacing.as_ref().map_or(now, |pacing| pacing.nth_free(n, now));
+        inner.window.nth_free(n, now).max(paced).max(first)
     }
 
     /// The share of the limit that is free, from 0 to 1.
@@ -106,6 +119,66 @@ impl Limiter {
         self.inner().window.rpm()
     }
 
+    /// From now on sends are covered by durable records: at most a quarter of the limit (5 to
+    /// 1000) may follow one, and none go before the first one is acknowledged.
+    ///
+    /// `wake` is called when a new record is due: now, when half of that is used, and when all of
+    /// it is. Then calls are refused for 2 ms at a time. It is called on the request path: it must
+    /// return at once, and should not hold a clone of the limiter.
+    pub fn lease(&self, wake: Arc<dyn Fn() + Send + Sync>) {
+        self.update(|inner| match &mut inner.lease {
+            Some(lease) => lease.set_wake(wake),
+            None => inner.lease = Some(Lease::new(wake)),
+        });
+    }
+
+    /// A record to be made durable, if there is something new since the last one acknowledged;
+    /// always `None` without a lease. The wall time to keep with it is one read afterwards.
+    ///
+    /// Records must become durable in the order in which they were taken; any of them may be
+    /// lost.
+    pub fn record(&self, now: Instant) -> Option<WindowRecord> {
+        let mut inner = self.inner();
+        let due = inner.lease.as_ref().is_some_and(Lease::has_changed);
+        due.then(|| inner.record(now))
+    }
+
+    /// `record`, which this limiter gave, is durable: the lease is renewed, less what was sent
+    /// since.
+    pub fn acknowledge(&self, record: &WindowRecord) {
+        self.update(|inner| {
+            if let Some(lease) = &mut inner.lease {
+                lease.acknowledge(record.mark());
+            }
+        });
+    }
+
+    /// Counts what an earlier run has sent. `age` is how long ago, by wall time, `record` was
+    /// taken; zero if that seems to lie in the future. What may have followed the record counts as
+    /// sent now.
+    pub fn restore(&self, record: &WindowRecord, age: Duration, now: Instant) {
+        let mut inner = self.inner();
+        let Inner { window, pacing, lease, .. } = &mut *inner;
+        window.add(record.sends(age, now));
+        if let Some(pacing) = pacing {
+            pacing.replay(window.sends(now));
+        }
+        if let Some(lease) = lease {
+            lease.change();
+        }
+    }
+
+    /// The record of an orderly shutdown, which nothing follows: from now on everything is
+    /// refused.
+    pub fn close(&self, now: Instant) -> WindowRecord {
+        let mut inner = self.inner();
+        inner.closed = true;
+        if let Some(lease) = &mut inner.lease {
+            lease.change();
+        }
+        inner.record(now)
+    }
+
     /// Whether anybody else holds a clone.
     pub(crate) fn is_shared(&self) -> bool {
         Arc::strong_count(&self.inner) > 1
@@ -114,8 +187,27 @@ impl Limiter {
     fn of(rpm: NonZeroU32, burst: Option<NonZeroU32>) -> Self {
         let burst = burst.filter(|burst| *burst < rpm);
         let pacing = burst.map(|burst| Smooth::new(rpm, burst));
-        let inner = Inner { window: Window::new(rpm), pacing };
+        let inner = Inner {
+            stated: rpm,
+            learned: None,
+            window: Window::new(rpm),
+            pacing,
+            lease: None,
+            closed: false,
+        };
         Self { inner: Arc::new(Mutex::new(inner)) }
+    }
+
+    /// For what may use or renew the lease. Wakes the flusher outside the lock.
+    fn update<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
+        let (result, wake) = {
+            let mut inner = self.inner();
+            (change(&mut inner), inner.announce())
+        };
+        if let Some(wake) = wake {
+            wake();
+        }
+        result
     }
 
     /// A poisoned mutex guards plain numbers that are valid at every step.
@@ -125,8 +217,98 @@ impl Limiter {
 }
 
 impl Inner {
+    fn configure(&mut self, rpm: NonZeroU32, burst: Option<NonZeroU32>, now: Instant) {
+        if let Some(lease) = &mut self.lease
+            && reserve(rpm) != reserve(self.window.rpm())
+        {
+            lease.change();
+        }
+        if rpm != self.stated {
+            // Whoever states another limit knows something new.
+            self.stated = rpm;
+            self.follow(None);
+        }
+        let burst = burst.filter(|burst| *burst < rpm);
+        let unchanged = match (&self.pacing, burst) {
+            (None, None) => true,
+            (Some(pacing), Some(burst)) => pacing.is(rpm, burst),
+            _ => false,
+        };
+        if !unchanged {
+            self.pacing = burst.map(|burst| {
+                let mut pacing = Smooth::new(rpm, burst);
+                pacing.replay(self.window.sends(now));
+                pacing
+            });
+        }
+    }
+
+    fn learn(&mut self, sent_at: Instant, now: Instant) {
+        let minute = self.window.sends(now).filter(|(at, _)| *at <= sent_at);
+        let count = minute.map(|(_, count)| count).sum();
+        let learned = Learned::of(self.stated, count, now);
+        if learned.is_some_and(|learned| learned.rpm < self.window.rpm()) {
+            self.follow(learned);
+        }
+    }
+
+    /// Goes by what was learned, or by what is stated.
+    fn follow(&mut self, learned: Option<Learned>) {
+        self.learned = learned;
+        self.window.set_rpm(learned.map_or(self.stated, |learned| learned.rpm));
+        if let Some(lease) = &mut self.lease {
+            lease.change();
+        }
+    }
+
+    fn admit(&mut self, now: Instant) -> Result<Slot, Instant> {
+        if let Some(learned) = self.learned {
+            self.follow(learned.creep(self.stated, now));
+        }
+        if let Some(at) = self.ready_at(now) {
+            return Err(at);
+        }
+        if let Some(pacing) = &mut self.pacing {
+            pacing.admit(now)?;
+        }
+        if let Some(lease) = &mut self.lease {
+            lease.send();
+        }
+        Ok(Slot { taken_at: self.window.admit(now) })
+    }
+
     fn ready_at(&mut self, now: Instant) -> Option<Instant> {
         let pacing = self.pacing.as_ref().and_then(|pacing| pacing.ready_at(now));
-        self.window.ready_at(now).max(pacing)
+        self.window.ready_at(now).max(pacing).max(self.allowed_at(now))
+    }
+
+    /// What lease and shutdown have to say to it.
+    fn allowed_at(&self, now: Instant) -> Option<Instant> {
+        if self.closed {
+            Some(now + WINDOW)
+        } else if self.lease.as_ref().is_some_and(Lease::is_used_up) {
+            Some(now + RENEWAL)
+        } else {
+            None
+        }
+    }
+
+    fn record(&mut self, now: Instant) -> WindowRecord {
+        let (reserve, mark) = match &mut self.lease {
+            Some(lease) if !self.closed => {
+                (lease.promise(reserve(self.window.rpm())), lease.mark())
+            }
+            Some(lease) => (0, lease.mark()),
+            None => (0, Mark::default()),
+        };
+        WindowRecord::new(self.window.sends(now), reserve, mark, now)
+    }
+
+    fn announce(&mut self) -> Option<Wake> {
+        let lease = self.lease.as_mut().filter(|_| !self.closed)?;
+        lease.announce(reserve(self.window.rpm()))
     }
 }
+
+/// About as long as it takes to make a record durable.
+const RENEWAL: Duration = Duration::from_millis(2);

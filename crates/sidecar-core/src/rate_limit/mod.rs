@@ -4,6 +4,12 @@
 //! [`crate::error::Rejected`] when none is free; a slot is given back only if nothing was sent,
 //! because vendors count failed requests too.
 //!
+//! A limiter that is given a [lease](Limiter::lease) keeps its promise also when the process is
+//! killed and started again: it gives a [`WindowRecord`] to be kept durably from time to time,
+//! which says what was sent and how many more sends may follow it, and never sends more than that
+//! before the next one is durable. Whoever [restores](Limiter::restore) the last record counts at
+//! least what was sent.
+//!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 //! use std::num::NonZeroU32;
@@ -26,7 +32,10 @@
 
 mod future;
 mod layer;
+mod learned;
+mod lease;
 mod limiter;
+mod record;
 mod service;
 mod smooth;
 mod window;
@@ -34,6 +43,7 @@ mod window;
 pub use self::future::ResponseFuture;
 pub use self::layer::RateLimitLayer;
 pub use self::limiter::{Limiter, Slot};
+pub use self::record::WindowRecord;
 pub use self::service::RateLimit;
 
 #[cfg(test)]

@@ -45,14 +45,6 @@ impl Smooth {
         Self { rpm, burst, period, arrival, now, limiter }
     }
 
-    /// One that has to recover from `used` sends; the window guards all but the burst.
-    pub(super) fn with_used(rpm: NonZeroU32, burst: NonZeroU32, used: u32, now: Instant) -> Self {
-        let smooth = Self::new(rpm, burst);
-        let arrival = now + smooth.period * used.min(burst.get());
-        smooth.arrival.store(arrival.as_nanos(), Ordering::Relaxed);
-        smooth
-    }
-
     pub(super) fn is(&self, rpm: NonZeroU32, burst: NonZeroU32) -> bool {
         self.rpm == rpm && self.burst == burst
     }
@@ -72,11 +64,27 @@ impl Smooth {
         });
     }
 
+    /// Takes `sends`, oldest first, for its own. It never owes more than its burst; the window
+    /// guards the rest.
+    pub(super) fn replay(&mut self, sends: impl Iterator<Item = (Instant, u32)>) {
+        let burst = self.period * self.burst.get();
+        let arrival = sends.fold(Instant::from_nanos(0), |arrival, (at, count)| {
+            (arrival.max(at) + self.period * count).min(at + burst)
+        });
+        self.arrival.store(arrival.as_nanos(), Ordering::Relaxed);
+    }
+
     pub(super) fn ready_at(&self, now: Instant) -> Option<Instant> {
-        let arrival = Instant::from_nanos(self.arrival.load(Ordering::Relaxed));
-        let tolerance = self.period * (self.burst.get() - 1);
-        let at = arrival.saturating_sub(tolerance);
+        let at = self.nth_free(0, now);
         (at > now).then_some(at)
+    }
+
+    /// When the `n`-th of the next sends may go, if each of them, counted from 0, goes as soon as
+    /// it may.
+    pub(super) fn nth_free(&self, n: u32, now: Instant) -> Instant {
+        let arrival = Instant::from_nanos(self.arrival.load(Ordering::Relaxed)).max(now);
+        let tolerance = self.period * (self.burst.get() - 1);
+        (arrival + self.period * n).saturating_sub(tolerance).max(now)
     }
 }
 

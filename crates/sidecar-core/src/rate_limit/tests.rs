@@ -1,5 +1,9 @@
 //! What the two shapes and the layer promise.
 
+mod crash;
+mod estimate;
+mod lease;
+
 use std::future::pending;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -430,4 +434,41 @@ async fn a_slot_is_taken_by_the_call_and_not_by_readiness() {
     assert_eq!(limiter.headroom(clock.now()), 1.0);
     service.call(()).await.unwrap();
     assert_eq!(limiter.headroom(clock.now()), 0.0);
+}
+
+#[test]
+fn a_refusal_under_the_stated_limit_teaches_the_real_one() {
+    let limiter = Limiter::window(NonZeroU32::new(48).unwrap());
+    let at = |seconds| Instant::from_nanos(86_400_000_000_000) + Duration::from_secs(seconds);
+    for _ in 0..48 {
+        let _ = limiter.admit(at(0)).unwrap();
+    }
+    // A burst of refusals: the first of them tells the most.
+    limiter.learn(at(0), at(1));
+    assert_eq!(limiter.rpm().get(), 47);
+    let limiter = Limiter::window(NonZeroU32::new(48).unwrap());
+    for second in 0..41 {
+        let _ = limiter.admit(at(second)).unwrap();
+    }
+    limiter.learn(at(40), at(41));
+    assert_eq!(limiter.rpm().get(), 40);
+    assert!(limiter.admit(at(42)).is_err());
+    // The same limit stated again changes nothing, another one does.
+    limiter.configure(NonZeroU32::new(48).unwrap(), None, at(43));
+    assert_eq!(limiter.rpm().get(), 40);
+    limiter.configure(NonZeroU32::new(50).unwrap(), None, at(44));
+    assert_eq!(limiter.rpm().get(), 50);
+}
+
+#[test]
+fn what_was_learned_never_takes_more_than_half_and_creeps_back() {
+    let limiter = Limiter::window(NonZeroU32::new(40).unwrap());
+    let at = |seconds| Instant::from_nanos(86_400_000_000_000) + Duration::from_secs(seconds);
+    let _ = limiter.admit(at(0)).unwrap();
+    limiter.learn(at(0), at(0));
+    assert_eq!(limiter.rpm().get(), 20);
+    for hour in 1..=20 {
+        let _ = limiter.admit(at(hour * 3_600)).unwrap();
+    }
+    assert_eq!(limiter.rpm().get(), 40);
 }

@@ -10,9 +10,10 @@ use tokio::sync::Mutex;
 use super::Sidecar;
 use super::flush::Flusher;
 use super::state::{State, Stored, effective};
-use crate::clock::Clock;
+use crate::callers::{CallerRecord, Callers};
+use crate::clock::{Clock, Timestamp};
 use crate::keys::{Kek, KeyError, KeyRing, Vault, VaultRecords};
-use crate::pool::Pools;
+use crate::pool::{Pools, Restored};
 use crate::provider::{
     ENV_PROVIDER_ID, FieldError, Provider, ProviderPatch, ProviderRecord, Source,
 };
@@ -83,6 +84,7 @@ impl SidecarBuilder {
     /// See [`OpenError`]. A wrong master key is found out before anything is written.
     pub async fn open(self) -> Result<Sidecar, OpenError> {
         let Self { place, clock, pinned, env_provider } = self;
+        let is_durable = place.is_some();
         let (store, ring) = open_store(place).await?;
         let loaded = store.load().await?;
         let vault = unlock(&*store, &ring, &loaded, &clock).await?;
@@ -92,18 +94,16 @@ impl SidecarBuilder {
             .map(|patch| make_env_provider(patch, &clock, settings.upstream_private))
             .transpose()?;
         let pools = Pools::new(settings, clock);
-        let flusher = Flusher::start(&pools, store.clone(), loaded.usage_batch);
-        let state = State {
-            pools,
-            store,
-            vault,
-            flusher,
-            pinned,
-            env_provider,
-            stored: Mutex::new(Stored::default()),
-        };
-        state.publish(&stored);
-        *state.stored.lock().await = stored;
+        if is_durable {
+            pools.registry().make_durable(restore(&loaded, pools.clock().wall()));
+        }
+        let providers = stored.providers.values().chain(&env_provider).cloned();
+        pools.replace(providers, effective(&stored.settings, &pinned));
+        let callers = open_callers(&stored, &*store, pools.clock()).await?;
+        // After the limits are there and before anything can be sent.
+        let flusher = Flusher::start(&pools, store.clone(), loaded.usage_batch).await;
+        let stored = Mutex::new(stored);
+        let state = State { pools, store, vault, flusher, callers, pinned, env_provider, stored };
         Ok(Sidecar { state: Arc::new(state) })
     }
 }
@@ -178,6 +178,14 @@ fn read(loaded: &Loaded, vault: &Vault) -> Result<Stored, OpenError> {
     if let (true, Some(error)) = (stored.providers.is_empty(), refused) {
         return Err(OpenError::Sealed(error));
     }
+    for (id, record) in loaded.rows(Table::Callers) {
+        match CallerRecord::from_bytes(id.clone(), record) {
+            Some(caller) => {
+                stored.callers.insert(id.clone(), caller);
+            }
+            None => tracing::error!(caller_id = %id, "caller cannot be read, left out"),
+        }
+    }
     for (key, value) in loaded.rows(Table::Settings) {
         match setting_from_bytes(value) {
             Some(value) => {
@@ -187,6 +195,35 @@ fn read(loaded: &Loaded, vault: &Vault) -> Result<Stored, OpenError> {
         }
     }
     Ok(stored)
+}
+
+/// What an earlier run has left of cooldowns and limits.
+fn restore(loaded: &Loaded, now: Timestamp) -> Restored {
+    let mut restored = Restored::default();
+    for (key, bytes) in loaded.rows(Table::Cells) {
+        restored.add_cell(key, bytes, now);
+    }
+    for (key, bytes) in loaded.rows(Table::Windows) {
+        restored.add_window(key, bytes, now);
+    }
+    restored
+}
+
+/// The callers, with what they have spent of their budgets.
+async fn open_callers(
+    stored: &Stored,
+    store: &dyn Store,
+    clock: &Clock,
+) -> Result<Callers, StoreError> {
+    let callers = Callers::default();
+    callers.replace(stored.callers.values().cloned());
+    if !callers.is_empty() {
+        let rows = store.usage(Callers::seed_hours(clock.wall())).await?;
+        let spent =
+            rows.into_iter().map(|(key, counts)| (key.caller, key.hour, counts.cost_pico_usd));
+        callers.seed_spend(spent);
+    }
+    Ok(callers)
 }
 
 fn make_env_provider(

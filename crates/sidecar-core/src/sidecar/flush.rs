@@ -1,4 +1,4 @@
-//! Writes the ledger to the store.
+//! Writes what is to outlive a restart: usage, cooldowns, and the last minute of the limits.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -8,41 +8,52 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
-use crate::clock::Clock;
-use crate::pool::Pools;
-use crate::store::{Store, StoreError, UsageBatch};
-use crate::usage::{Ledger, UsageCounts, UsageKey};
+use crate::clock::Timestamp;
+use crate::pool::{News, Pools, cell_to_bytes, window_to_bytes};
+use crate::rate_limit::{Limiter, WindowRecord};
+use crate::store::{Change, Store, StoreError, Table, UsageBatch};
+use crate::usage::{DailyKey, UsageCounts, UsageKey};
 
-/// Writes the ledger every [`INTERVAL`] until it is stopped or dropped.
+/// Writes every [`INTERVAL`], and at once when it is asked to, until it is stopped or dropped.
 #[derive(Debug)]
 pub(crate) struct Flusher {
     work: Arc<Mutex<Work>>,
+    store: Arc<dyn Store>,
     task: AbortHandle,
 }
 
 #[derive(Debug)]
 struct Work {
-    ledger: Ledger,
+    pools: Pools,
     store: Arc<dyn Store>,
-    /// The id of the last batch that was made.
+    /// The id of the last batch of usage that was made.
     last_id: u64,
     /// A batch whose fate is unknown. It is handed in again as it is, so that the store can tell
     /// whether it has it.
     unsure: Option<UsageBatch>,
+    /// When old rows were last dropped, in whole hours.
+    pruned: i64,
 }
 
 impl Flusher {
-    pub(super) fn start(pools: &Pools, store: Arc<dyn Store>, last_id: u64) -> Self {
-        let work = Work { ledger: pools.ledger().clone(), store, last_id, unsure: None };
+    /// Starts to write. The first time is now: before it no limit that is kept may be used.
+    pub(super) async fn start(pools: &Pools, store: Arc<dyn Store>, last_id: u64) -> Self {
+        let mut work =
+            Work { pools: pools.clone(), store: store.clone(), last_id, unsure: None, pruned: 0 };
+        if let Err(error) = work.flush_state().await {
+            tracing::error!(%error, "the state of limits and cooldowns is not kept");
+        }
         let work = Arc::new(Mutex::new(work));
-        let task = tokio::spawn(run(work.clone(), pools.clock().clone()));
-        Self { work, task: task.abort_handle() }
+        let task = tokio::spawn(run(work.clone(), pools.clone()));
+        Self { work, store, task: task.abort_handle() }
     }
 
-    /// Writes what is left. Nothing is written afterwards.
+    /// Writes what is left. Nothing is written afterwards, and nothing is sent.
     pub(super) async fn stop(&self) -> Result<(), StoreError> {
         self.task.abort();
-        self.work.lock().await.flush().await
+        let mut work = self.work.lock().await;
+        let state = work.close_state().await;
+        work.flush_usage().await.and(state)
     }
 
     /// The usage of `hours`, also what was not written a moment ago.
@@ -50,31 +61,44 @@ impl Flusher {
         &self,
         hours: RangeInclusive<i64>,
     ) -> Result<Vec<(UsageKey, UsageCounts)>, StoreError> {
-        let mut work = self.work.lock().await;
-        let flushed = work.flush().await;
-        let mut rows: BTreeMap<_, UsageCounts> =
-            work.store.usage(hours.clone()).await?.into_iter().collect();
-        if flushed.is_err() {
-            // What could not be written counts all the same. A batch whose fate is unknown may be
-            // counted twice here, until the store can be written again.
-            let unsure = work.unsure.iter().flat_map(|batch| batch.rows.clone());
-            for (key, counts) in unsure.chain(work.ledger.peek()) {
-                if hours.contains(&key.hour) {
-                    rows.entry(key).or_default().add(&counts);
-                }
-            }
-        }
+        let unwritten = self.unwritten().await;
+        let mut rows: BTreeMap<_, _> = self.store.usage(hours.clone()).await?.into_iter().collect();
+        add(&mut rows, unwritten.into_iter().filter(|(key, _)| hours.contains(&key.hour)));
         Ok(rows.into_iter().collect())
+    }
+
+    /// The usage of `days`, also what was not written a moment ago.
+    pub(crate) async fn usage_daily(
+        &self,
+        days: RangeInclusive<i64>,
+    ) -> Result<Vec<(DailyKey, UsageCounts)>, StoreError> {
+        let unwritten = self.unwritten().await;
+        let mut rows: BTreeMap<_, _> =
+            self.store.usage_daily(days.clone()).await?.into_iter().collect();
+        let unwritten = unwritten.into_iter().map(|(key, counts)| (key.daily(), counts));
+        add(&mut rows, unwritten.filter(|(key, _)| days.contains(&key.day)));
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Writes the usage there is, and gives what could not be written: it counts all the same. A
+    /// batch whose fate is unknown may be counted twice, until the store can be written again.
+    async fn unwritten(&self) -> Vec<(UsageKey, UsageCounts)> {
+        let mut work = self.work.lock().await;
+        if work.flush_usage().await.is_ok() {
+            return Vec::new();
+        }
+        let unsure = work.unsure.iter().flat_map(|batch| batch.rows.clone());
+        unsure.chain(work.pools.ledger().peek()).collect()
     }
 }
 
 impl Work {
-    async fn flush(&mut self) -> Result<(), StoreError> {
+    async fn flush_usage(&mut self) -> Result<(), StoreError> {
         if let Some(batch) = self.unsure.clone() {
             self.store.record(batch).await?;
             self.unsure = None;
         }
-        let rows = self.ledger.take();
+        let rows = self.pools.ledger().take();
         if rows.is_empty() {
             return Ok(());
         }
@@ -86,6 +110,82 @@ impl Work {
         self.unsure = None;
         Ok(())
     }
+
+    /// Writes cooldowns and windows. A limit may send on whether or not it worked: a store that
+    /// fails must not stop the proxy, and it says loudly itself that it does.
+    async fn flush_state(&mut self) -> Result<(), StoreError> {
+        let clock = self.pools.clock();
+        let taken: Vec<(String, Limiter, WindowRecord)> = self
+            .pools
+            .registry()
+            .durable_limiters()
+            .into_iter()
+            .filter_map(|(key, limiter)| {
+                limiter.record(clock.now()).map(|record| (key, limiter, record))
+            })
+            .collect();
+        // Read after the records were taken, so that none of them looks older than it is.
+        let wall = clock.wall();
+        let windows = taken.iter().map(|(key, _, record)| window(key, record.clone(), wall));
+        let news = self.pools.registry().journal().take();
+        let written = self.write_state(windows.collect(), news, wall).await;
+        for (_, limiter, record) in &taken {
+            limiter.acknowledge(record);
+        }
+        written
+    }
+
+    /// The same for the last time: what the limits have sent is written exactly, and they send no
+    /// more.
+    async fn close_state(&mut self) -> Result<(), StoreError> {
+        let clock = self.pools.clock();
+        let limiters = self.pools.registry().durable_limiters();
+        let records: Vec<_> =
+            limiters.into_iter().map(|(key, limiter)| (key, limiter.close(clock.now()))).collect();
+        let wall = clock.wall();
+        let windows = records.into_iter().map(|(key, record)| window(&key, record, wall));
+        let news = self.pools.registry().journal().take();
+        self.write_state(windows.collect(), news, wall).await
+    }
+
+    async fn write_state(
+        &self,
+        mut changes: Vec<Change>,
+        news: News,
+        wall: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (registry, now) = (self.pools.registry(), self.pools.clock().now());
+        for key in &news.cells {
+            let saved = registry.export(key, now).map(|rest| cell_to_bytes(rest, wall));
+            changes.push(Change { table: Table::Cells, key: key.to_text(), value: saved });
+        }
+        let (changed, appended) = tokio::join!(
+            async { if changes.is_empty() { Ok(0) } else { self.store.apply(changes).await } },
+            async {
+                if news.events.is_empty() {
+                    return Ok(());
+                }
+                self.store.append(news.events.clone()).await
+            },
+        );
+        if changed.is_err() || appended.is_err() {
+            let events = if appended.is_err() { news.events } else { Vec::new() };
+            registry.journal().put_back(News { cells: news.cells, events });
+        }
+        appended.and(changed.map(|_| ()))
+    }
+
+    /// Drops rows that are older than the settings want them, once an hour.
+    async fn prune(&mut self) -> Result<(), StoreError> {
+        let (hour, settings) = (self.pools.clock().wall().hour(), self.pools.settings());
+        if self.pruned == hour {
+            return Ok(());
+        }
+        self.pruned = hour;
+        let before_hour = hour - 24 * i64::from(settings.retention_hourly_days);
+        let before_day = hour.div_euclid(24) - i64::from(settings.retention_daily_days);
+        self.store.prune(before_hour, before_day).await
+    }
 }
 
 impl Drop for Flusher {
@@ -94,14 +194,35 @@ impl Drop for Flusher {
     }
 }
 
-async fn run(work: Arc<Mutex<Work>>, clock: Clock) {
+async fn run(work: Arc<Mutex<Work>>, pools: Pools) {
+    let clock = pools.clock();
     loop {
-        clock.sleep_until(clock.now() + INTERVAL).await;
+        let tick = clock.sleep_until(clock.now() + INTERVAL);
+        let woken = tokio::select! {
+            () = tick => false,
+            () = pools.registry().journal().woken() => true,
+        };
         let mut work = work.lock().await;
-        if let Err(error) = work.flush().await {
+        let state = work.flush_state().await;
+        if woken {
+            continue;
+        }
+        let usage = work.flush_usage().await;
+        let pruned = work.prune().await;
+        if let Err(error) = state.and(usage).and(pruned) {
             // The store says it loudly itself.
             tracing::debug!(%error, "usage stays in memory");
         }
+    }
+}
+
+fn window(key: &str, record: WindowRecord, wall: Timestamp) -> Change {
+    Change::put(Table::Windows, key, window_to_bytes(record, wall))
+}
+
+fn add<K: Ord>(rows: &mut BTreeMap<K, UsageCounts>, more: impl Iterator<Item = (K, UsageCounts)>) {
+    for (key, counts) in more {
+        rows.entry(key).or_default().add(&counts);
     }
 }
 

@@ -13,6 +13,7 @@ pub use self::builder::{OpenError, SidecarBuilder};
 pub(crate) use self::state::{State, Stored};
 
 use crate::admin::Admin;
+use crate::callers::Callers;
 #[cfg(feature = "client")]
 use crate::client::{ClientError, HttpsClient};
 use crate::ingest::{Ingest, IngestLayer};
@@ -53,6 +54,11 @@ impl Sidecar {
     /// Manages providers and settings.
     pub fn admin(&self) -> Admin {
         Admin::new(self.state.clone())
+    }
+
+    /// Those who may call, by their keys.
+    pub fn callers(&self) -> &Callers {
+        &self.state.callers
     }
 
     /// The providers with their live state.

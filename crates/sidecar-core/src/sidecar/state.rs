@@ -7,6 +7,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use super::flush::Flusher;
+use crate::callers::{CallerRecord, Callers};
 use crate::keys::Vault;
 use crate::pool::Pools;
 use crate::provider::Provider;
@@ -20,6 +21,8 @@ pub(crate) struct State {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) vault: Vault,
     pub(crate) flusher: Flusher,
+    /// Those who may call, by their keys.
+    pub(crate) callers: Callers,
     /// Settings from the environment, which win over stored ones.
     pub(crate) pinned: BTreeMap<&'static str, Value>,
     /// The provider that the environment makes.
@@ -35,6 +38,7 @@ pub(crate) struct Stored {
     /// By id.
     pub(crate) providers: BTreeMap<String, Provider>,
     pub(crate) settings: BTreeMap<String, Value>,
+    pub(crate) callers: BTreeMap<String, CallerRecord>,
 }
 
 impl State {

@@ -7,13 +7,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{AccessGuard, Database, ReadableDatabase, ReadableTable, StorageError};
 
+use super::commit::{Done, Work};
 use super::open::{self, Peeked};
-use super::tables::{self, REVISION, STORE_ID, USAGE, USAGE_BATCH, decode_counts};
-use super::writer::{Job, Work, Writer};
-use super::{Change, Loaded, Pending, Store, StoreError, Table, UsageBatch};
-use crate::usage::{UsageCounts, UsageKey};
+use super::tables::{
+    self, EVENTS, EventRow, REVISION, STORE_ID, USAGE, USAGE_BATCH, USAGE_DAILY, decode_counts,
+};
+use super::writer::{Job, Writer};
+use super::{Change, Event, Loaded, NewEvent, Pending, Store, StoreError, Table, UsageBatch};
+use crate::usage::{DailyKey, UsageCounts, UsageKey};
 
 /// A [`Store`] in one redb file, which it locks.
 ///
@@ -84,7 +87,7 @@ impl RedbStore {
         })
     }
 
-    fn write(&self, work: Work) -> Pending<'_, u64> {
+    fn write(&self, work: Work) -> Pending<'_, Done> {
         let answer = self.writer.hand_in(Job::Commit(work));
         Box::pin(async move { answer?.await.map_err(|_| StoreError::Closed)? })
     }
@@ -96,7 +99,8 @@ impl Store for RedbStore {
     }
 
     fn apply(&self, changes: Vec<Change>) -> Pending<'_, u64> {
-        self.write(Work::Changes(changes))
+        let written = self.write(Work::Changes(changes));
+        Box::pin(async move { written.await.map(|done| done.revision) })
     }
 
     fn record(&self, batch: UsageBatch) -> Pending<'_, ()> {
@@ -104,8 +108,43 @@ impl Store for RedbStore {
         Box::pin(async move { written.await.map(|_| ()) })
     }
 
+    fn append(&self, events: Vec<NewEvent>) -> Pending<'_, ()> {
+        let written = self.write(Work::Events(events));
+        Box::pin(async move { written.await.map(|_| ()) })
+    }
+
+    fn prune(&self, before_hour: i64, before_day: i64) -> Pending<'_, ()> {
+        Box::pin(async move {
+            // Every commit but the last one removes something, and others get their turn between.
+            while !self.write(Work::Prune { before_hour, before_day }).await?.is_pruned {}
+            Ok(())
+        })
+    }
+
     fn usage(&self, hours: RangeInclusive<i64>) -> Pending<'_, Vec<(UsageKey, UsageCounts)>> {
-        self.read(move |database| usage(database, &hours))
+        self.read(move |database| {
+            rows(database, USAGE, &hours, |hour, provider, model, caller| UsageKey {
+                hour,
+                provider,
+                model,
+                caller,
+            })
+        })
+    }
+
+    fn usage_daily(&self, days: RangeInclusive<i64>) -> Pending<'_, Vec<(DailyKey, UsageCounts)>> {
+        self.read(move |database| {
+            rows(database, USAGE_DAILY, &days, |day, provider, model, caller| DailyKey {
+                day,
+                provider,
+                model,
+                caller,
+            })
+        })
+    }
+
+    fn events(&self, from_ms: i64, limit: usize, newest_first: bool) -> Pending<'_, Vec<Event>> {
+        self.read(move |database| events(database, from_ms, limit, newest_first))
     }
 
     fn is_healthy(&self) -> bool {
@@ -172,27 +211,49 @@ fn load(database: &Database) -> Result<Loaded, StoreError> {
     Ok(loaded)
 }
 
-fn usage(
+/// The rows of `table` whose hour or day is in `range`.
+fn rows<K>(
     database: &Database,
-    hours: &RangeInclusive<i64>,
-) -> Result<Vec<(UsageKey, UsageCounts)>, StoreError> {
+    table: tables::Usage,
+    range: &RangeInclusive<i64>,
+    to_key: fn(i64, String, String, String) -> K,
+) -> Result<Vec<(K, UsageCounts)>, StoreError> {
     let transaction = database.begin_read().map_err(tables::damaged)?;
-    let table = transaction.open_table(USAGE).map_err(tables::damaged)?;
-    let from = (*hours.start(), "", "", "");
+    let table = transaction.open_table(table).map_err(tables::damaged)?;
+    let from = (*range.start(), "", "", "");
     let mut rows = Vec::new();
     for row in table.range(from..).map_err(tables::damaged)? {
         let (key, counts) = row.map_err(tables::damaged)?;
-        let (hour, provider, model, caller) = key.value();
-        if hour > *hours.end() {
+        let (time, provider, model, caller) = key.value();
+        if time > *range.end() {
             break;
         }
-        let key = UsageKey {
-            hour,
-            provider: provider.to_owned(),
-            model: model.to_owned(),
-            caller: caller.to_owned(),
-        };
+        let key = to_key(time, provider.to_owned(), model.to_owned(), caller.to_owned());
         rows.push((key, decode_counts(counts.value())?));
     }
     Ok(rows)
+}
+
+fn events(
+    database: &Database,
+    from_ms: i64,
+    limit: usize,
+    newest_first: bool,
+) -> Result<Vec<Event>, StoreError> {
+    let transaction = database.begin_read().map_err(tables::damaged)?;
+    let table = transaction.open_table(EVENTS).map_err(tables::damaged)?;
+    let rows = table.range((from_ms, 0_u64)..).map_err(tables::damaged)?;
+    if newest_first {
+        rows.rev().take(limit).map(event).collect()
+    } else {
+        rows.take(limit).map(event).collect()
+    }
+}
+
+type Row<'a> = Result<(AccessGuard<'a, EventRow>, AccessGuard<'a, &'static [u8]>), StorageError>;
+
+fn event(row: Row<'_>) -> Result<Event, StoreError> {
+    let (key, body) = row.map_err(tables::damaged)?;
+    let (at_ms, seq) = key.value();
+    Ok(Event { at_ms, seq, body: body.value().to_vec() })
 }

@@ -1,4 +1,4 @@
-//! What must survive a restart: providers, settings, keys, usage.
+//! What must survive a restart: providers, settings, keys, usage, events.
 //!
 //! [`Store`] says what is needed of an engine; [`RedbStore`] is the one there is. Records are
 //! opaque bytes that begin with a version; a change is durable when its future is done. Batches of
@@ -15,6 +15,7 @@
 //! # Ok(()) }
 //! ```
 
+mod commit;
 mod engine;
 mod error;
 mod open;
@@ -28,7 +29,7 @@ use std::pin::Pin;
 
 use uuid::Uuid;
 
-use crate::usage::{UsageCounts, UsageKey};
+use crate::usage::{DailyKey, UsageCounts, UsageKey};
 
 pub use self::engine::RedbStore;
 pub use self::error::StoreError;
@@ -36,7 +37,7 @@ pub use self::open::Peeked;
 
 /// A durable store. All methods may be called from anywhere at any time.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Everything but usage, as it was last committed.
+    /// Everything but usage and events, as it was last committed.
     fn load(&self) -> Pending<'_, Loaded>;
 
     /// Makes all `changes` or none. Done when they are durable; gives the new revision.
@@ -46,11 +47,30 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// After [`StoreError::Unavailable`] the changes may or may not be found after a restart.
     fn apply(&self, changes: Vec<Change>) -> Pending<'_, u64>;
 
-    /// Adds `batch` to the usage rows, unless one with its id or a later one has been added.
+    /// Adds `batch` to the hourly and to the daily usage rows, unless one with its id or a later
+    /// one has been added.
     fn record(&self, batch: UsageBatch) -> Pending<'_, ()>;
+
+    /// Appends `events`. The oldest of all are dropped beyond 100 000.
+    ///
+    /// # Errors
+    ///
+    /// After [`StoreError::Unavailable`] the events may or may not be found after a restart.
+    fn append(&self, events: Vec<NewEvent>) -> Pending<'_, ()>;
+
+    /// Drops the hourly usage rows of hours before `before_hour`, the events of those hours, and
+    /// the daily usage rows of days before `before_day`, some at a time.
+    fn prune(&self, before_hour: i64, before_day: i64) -> Pending<'_, ()>;
 
     /// The usage rows of `hours`, see [`crate::clock::Timestamp::hour`].
     fn usage(&self, hours: RangeInclusive<i64>) -> Pending<'_, Vec<(UsageKey, UsageCounts)>>;
+
+    /// The daily usage rows of `days`, see [`DailyKey::day`].
+    fn usage_daily(&self, days: RangeInclusive<i64>) -> Pending<'_, Vec<(DailyKey, UsageCounts)>>;
+
+    /// At most `limit` of the events that happened at `from_ms` (milliseconds since the Unix
+    /// epoch) or later: the first ones, or the last ones with the newest first.
+    fn events(&self, from_ms: i64, limit: usize, newest_first: bool) -> Pending<'_, Vec<Event>>;
 
     /// Whether the last commit went well.
     fn is_healthy(&self) -> bool;
@@ -72,6 +92,12 @@ pub enum Table {
     Providers,
     /// Settings by key.
     Settings,
+    /// Callers by id.
+    Callers,
+    /// Cooldown cells by what they stand for.
+    Cells,
+    /// The last minute of limits by account.
+    Windows,
 }
 
 /// One record put or deleted.
@@ -92,6 +118,27 @@ pub struct UsageBatch {
     pub id: u64,
     /// What to add.
     pub rows: Vec<(UsageKey, UsageCounts)>,
+}
+
+/// Something that happened, to be kept for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// What: opaque bytes that begin with a version.
+    pub body: Vec<u8>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: i64,
+    /// Rises from event to event, in the order in which they were appended.
+    pub seq: u64,
+    /// What, as it was appended.
+    pub body: Vec<u8>,
 }
 
 /// What a store held when it was read.

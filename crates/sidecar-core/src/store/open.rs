@@ -7,11 +7,13 @@ use std::path::Path;
 
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend,
-    StorageError, TableError,
+    StorageError, TableError, WriteTransaction,
 };
 use uuid::Uuid;
 
-use super::tables::{self, SCHEMA, SCHEMA_KNOWN, STORE_ID, USAGE};
+use super::tables::{
+    self, EVENTS, SCHEMA, SCHEMA_KNOWN, STORE_ID, USAGE, USAGE_DAILY, decode_counts, failed,
+};
 use super::{StoreError, Table};
 
 /// What can be known of a store without writing to it.
@@ -67,28 +69,44 @@ pub(super) fn with_backend(backend: impl StorageBackend) -> Result<Database, Sto
     Ok(database)
 }
 
-/// Makes the tables of a new store, and refuses one that a later version wrote.
+/// Makes the tables of a new store, brings those of an older one up to date, and refuses one that
+/// a later version wrote. All of it or nothing.
 fn prepare(database: &Database) -> Result<(), StoreError> {
-    let unavailable = |error: redb::Error| StoreError::Unavailable(error.to_string());
-    let transaction = begin(database).map_err(unavailable)?;
+    let transaction = begin(database).map_err(failed)?;
     {
-        let mut meta = transaction
-            .open_table(Table::Meta.definition())
-            .map_err(|error| unavailable(error.into()))?;
+        let mut meta = transaction.open_table(Table::Meta.definition()).map_err(failed)?;
         let schema = meta.get(SCHEMA).map_err(tables::damaged)?.map(|value| value.value().to_vec());
-        if let Some(schema) = schema {
-            return known_schema(&schema);
+        match schema {
+            Some(schema) if known_schema(&schema)? == SCHEMA_KNOWN => return Ok(()),
+            Some(_) => fill_daily(&transaction)?,
+            None => {
+                let id = Uuid::now_v7();
+                meta.insert(STORE_ID, id.as_bytes().as_slice()).map_err(failed)?;
+            }
         }
-        let put = |error: StorageError| unavailable(error.into());
-        meta.insert(SCHEMA, SCHEMA_KNOWN.to_be_bytes().as_slice()).map_err(put)?;
-        meta.insert(STORE_ID, Uuid::now_v7().as_bytes().as_slice()).map_err(put)?;
-        for table in [Table::Providers, Table::Settings] {
-            let opened = transaction.open_table(table.definition());
-            opened.map_err(|error| unavailable(error.into()))?;
+        meta.insert(SCHEMA, SCHEMA_KNOWN.to_be_bytes().as_slice()).map_err(failed)?;
+        for table in Table::ALL.into_iter().filter(|table| *table != Table::Meta) {
+            transaction.open_table(table.definition()).map_err(failed)?;
         }
-        transaction.open_table(USAGE).map_err(|error| unavailable(error.into()))?;
+        for table in [USAGE, USAGE_DAILY] {
+            transaction.open_table(table).map_err(failed)?;
+        }
+        transaction.open_table(EVENTS).map_err(failed)?;
     }
-    transaction.commit().map_err(|error| unavailable(error.into()))
+    transaction.commit().map_err(failed)
+}
+
+/// The daily rows that follow from the hourly ones: the first schema has none.
+fn fill_daily(transaction: &WriteTransaction) -> Result<(), StoreError> {
+    let hourly = transaction.open_table(USAGE).map_err(failed)?;
+    let mut daily = transaction.open_table(USAGE_DAILY).map_err(failed)?;
+    for row in hourly.iter().map_err(tables::damaged)? {
+        let (key, counts) = row.map_err(tables::damaged)?;
+        let (hour, provider, model, caller) = key.value();
+        let day = crate::usage::day_of(hour);
+        tables::add(&mut daily, (day, provider, model, caller), &decode_counts(counts.value())?)?;
+    }
+    Ok(())
 }
 
 /// A write transaction under the rules that every commit follows: two phases, so that two crashes
@@ -132,13 +150,13 @@ pub(super) fn store_id(bytes: Option<&[u8]>) -> Result<Uuid, StoreError> {
         .ok_or_else(|| StoreError::Damaged("the id of the store".to_owned()))
 }
 
-fn known_schema(bytes: &[u8]) -> Result<(), StoreError> {
+fn known_schema(bytes: &[u8]) -> Result<u32, StoreError> {
     let damaged = |_| StoreError::Damaged("the schema number".to_owned());
     let found = <[u8; 4]>::try_from(bytes).map(u32::from_be_bytes).map_err(damaged)?;
     if found > SCHEMA_KNOWN {
         return Err(StoreError::NewerSchema { found, known: SCHEMA_KNOWN });
     }
-    Ok(())
+    Ok(found)
 }
 
 fn refused(path: &Path, error: DatabaseError) -> StoreError {

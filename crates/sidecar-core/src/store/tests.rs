@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use redb::StorageBackend;
 use tempfile::TempDir;
 
-use super::tables::{SCHEMA, decode_counts, encode_counts};
+use super::tables::{SCHEMA, SCHEMA_KNOWN, STORE_ID, USAGE, decode_counts, encode_counts};
 use super::*;
 
 fn place() -> (TempDir, PathBuf) {
@@ -28,7 +28,28 @@ fn batch(id: u64, requests: u64) -> UsageBatch {
 }
 
 async fn requests(store: &RedbStore) -> u64 {
-    store.usage(0..=9).await.unwrap().iter().map(|(_, counts)| counts.requests).sum()
+    let hourly = store.usage(0..=9).await.unwrap();
+    let hourly: u64 = hourly.iter().map(|(_, counts)| counts.requests).sum();
+    let daily = store.usage_daily(0..=9).await.unwrap();
+    let daily: u64 = daily.iter().map(|(_, counts)| counts.requests).sum();
+    assert_eq!(hourly, daily, "they are written together");
+    hourly
+}
+
+/// One request in each of `hours`.
+fn hourly(id: u64, hours: impl IntoIterator<Item = i64>) -> UsageBatch {
+    let counts = UsageCounts { requests: 1, ..UsageCounts::default() };
+    let key = |hour| UsageKey { hour, provider: "p".into(), model: "m".into(), caller: "c".into() };
+    UsageBatch { id, rows: hours.into_iter().map(|hour| (key(hour), counts)).collect() }
+}
+
+fn event(at_ms: i64, body: &str) -> NewEvent {
+    NewEvent { at_ms, body: body.into() }
+}
+
+async fn bodies(store: &RedbStore, from_ms: i64, limit: usize, newest_first: bool) -> Vec<String> {
+    let events = store.events(from_ms, limit, newest_first).await.unwrap();
+    events.into_iter().map(|event| String::from_utf8(event.body).unwrap()).collect()
 }
 
 #[tokio::test]
@@ -107,12 +128,14 @@ fn only_the_owner_can_read_it() {
 async fn a_file_that_a_later_version_wrote_is_refused_and_left_alone() {
     let (_folder, path) = place();
     let store = RedbStore::open(&path).unwrap();
-    let newer = Change::put(Table::Meta, SCHEMA, 2_u32.to_be_bytes().to_vec());
+    let later = SCHEMA_KNOWN + 1;
+    let newer = Change::put(Table::Meta, SCHEMA, later.to_be_bytes().to_vec());
     store.apply(vec![newer]).await.unwrap();
     store.close().await.unwrap();
     let before = fs::read(&path).unwrap();
     let error = RedbStore::open(&path).unwrap_err();
-    assert!(matches!(error, StoreError::NewerSchema { found: 2, known: 1 }), "{error}");
+    let StoreError::NewerSchema { found, known } = error else { panic!("{error}") };
+    assert_eq!((found, known), (later, SCHEMA_KNOWN));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -270,6 +293,9 @@ fn counts_are_read_as_they_were_written() {
         prompt_tokens: 3,
         cost_pico_usd: u128::MAX,
         first_byte_count: u64::MAX,
+        possible_duplicates: 4,
+        suspect: 5,
+        provider_cost_pico_usd: 6,
         ..UsageCounts::default()
     };
     let bytes = encode_counts(&counts);
@@ -277,4 +303,108 @@ fn counts_are_read_as_they_were_written() {
     for length in 0..bytes.len() {
         assert!(decode_counts(&bytes[..length]).is_err());
     }
+    assert!(decode_counts(&[&bytes[..], &[0]].concat()).is_err());
+}
+
+/// A row as the first version wrote it: twelve counts that rise from 1, and a cost of 99.
+fn first_version_row() -> Vec<u8> {
+    let counts = (1..=12_u64).flat_map(u64::to_be_bytes);
+    [1].into_iter().chain(counts).chain(99_u128.to_be_bytes()).collect()
+}
+
+#[test]
+fn a_row_of_the_first_version_is_read_with_nothing_for_what_came_later() {
+    let row = first_version_row();
+    let counts = decode_counts(&row).unwrap();
+    assert_eq!((counts.requests, counts.first_byte_count), (1, 12));
+    assert_eq!((counts.cost_pico_usd, counts.provider_cost_pico_usd), (99, 0));
+    assert_eq!((counts.possible_duplicates, counts.suspect), (0, 0));
+    assert!(decode_counts(&[&row[..], &[0]].concat()).is_err());
+    // The next version is not for this one to read.
+    let mut next = encode_counts(&counts);
+    next[0] = 3;
+    assert!(decode_counts(&next).is_err());
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_schema_is_brought_up_to_date() {
+    let (_folder, path) = place();
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let id = Uuid::now_v7();
+    {
+        let database = redb::Database::create(&path).unwrap();
+        let transaction = database.begin_write().unwrap();
+        {
+            let mut meta = transaction.open_table(Table::Meta.definition()).unwrap();
+            meta.insert(SCHEMA, 1_u32.to_be_bytes().as_slice()).unwrap();
+            meta.insert(STORE_ID, id.as_bytes().as_slice()).unwrap();
+            let mut settings = transaction.open_table(Table::Settings.definition()).unwrap();
+            settings.insert("a", b"1".as_slice()).unwrap();
+            transaction.open_table(Table::Providers.definition()).unwrap();
+            let mut usage = transaction.open_table(USAGE).unwrap();
+            for hour in [-1_i64, 23, 24, 25] {
+                usage.insert((hour, "p", "m", "c"), first_version_row().as_slice()).unwrap();
+            }
+        }
+        transaction.commit().unwrap();
+    }
+    for _ in 0..2 {
+        let store = RedbStore::open(&path).unwrap();
+        let loaded = store.load().await.unwrap();
+        assert_eq!((loaded.store, loaded.rows(Table::Settings).len()), (id, 1));
+        let daily = store.usage_daily(-9..=9).await.unwrap();
+        let daily: Vec<_> = daily.iter().map(|(key, counts)| (key.day, counts.requests)).collect();
+        assert_eq!(daily, [(-1, 1), (0, 1), (1, 2)]);
+        store.close().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn records_of_every_table_are_loaded() {
+    let store = RedbStore::in_memory().unwrap();
+    let tables = [Table::Providers, Table::Callers, Table::Cells, Table::Windows];
+    let changes = tables.map(|table| Change::put(table, "key", b"1".to_vec()));
+    store.apply(changes.into()).await.unwrap();
+    let loaded = store.load().await.unwrap();
+    for table in tables {
+        assert_eq!(loaded.rows(table)["key"], b"1", "{table:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_old_is_pruned_and_the_rest_stays() {
+    let store = RedbStore::in_memory().unwrap();
+    // More than one commit prunes.
+    store.record(hourly(1, -2_400..2_400)).await.unwrap();
+    let hour = 3_600_000;
+    let events = vec![event(-1, "old"), event(2 * hour - 1, "old"), event(2 * hour, "new")];
+    store.append(events).await.unwrap();
+    store.prune(2, -3).await.unwrap();
+    let hours = store.usage(i64::MIN..=i64::MAX).await.unwrap();
+    assert_eq!((hours.len(), hours[0].0.hour), (2_398, 2));
+    let days = store.usage_daily(i64::MIN..=i64::MAX).await.unwrap();
+    assert_eq!((days.len(), days[0].0.day, days[0].1.requests), (103, -3, 24));
+    assert_eq!(bodies(&store, i64::MIN, 9, false).await, ["new"]);
+    // Nothing is left to prune.
+    store.prune(2, -3).await.unwrap();
+    assert_eq!(store.usage(0..=9).await.unwrap().len(), 8);
+}
+
+#[tokio::test]
+async fn events_are_found_by_their_time_from_either_end() {
+    let (_folder, path) = place();
+    let store = RedbStore::open(&path).unwrap();
+    store.append(vec![event(10, "a"), event(20, "b")]).await.unwrap();
+    store.append(vec![event(20, "c"), event(30, "d")]).await.unwrap();
+    assert_eq!(bodies(&store, 0, 9, false).await, ["a", "b", "c", "d"]);
+    assert_eq!(bodies(&store, 0, 2, true).await, ["d", "c"]);
+    assert_eq!(bodies(&store, 20, 9, true).await, ["d", "c", "b"]);
+    assert_eq!(bodies(&store, 21, 9, false).await, ["d"]);
+    store.close().await.unwrap();
+
+    let store = RedbStore::open(&path).unwrap();
+    store.append(vec![event(30, "e")]).await.unwrap();
+    let seqs: Vec<_> =
+        store.events(30, 9, false).await.unwrap().iter().map(|event| event.seq).collect();
+    assert_eq!(seqs, [4, 5]);
 }

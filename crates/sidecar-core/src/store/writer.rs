@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, ReadableDatabase};
 use tokio::sync::oneshot;
 
+use super::commit::{Done, Work, write};
 use super::engine::DatabaseHandle;
-use super::tables::{self, REVISION, SEQUENCE, USAGE, USAGE_BATCH, decode_counts, encode_counts};
-use super::{Change, StoreError, Table, UsageBatch, open};
+use super::tables::{self, REVISION, SEQUENCE};
+use super::{StoreError, Table};
 
 /// A handle to the thread.
 #[derive(Debug)]
@@ -26,14 +27,7 @@ pub(super) enum Job {
     Close,
 }
 
-/// A part of a commit.
-#[derive(Debug)]
-pub(super) enum Work {
-    Changes(Vec<Change>),
-    Usage(UsageBatch),
-}
-
-type Answer = oneshot::Sender<Result<u64, StoreError>>;
+type Answer = oneshot::Sender<Result<Done, StoreError>>;
 
 /// What the thread itself knows.
 struct Thread {
@@ -64,7 +58,7 @@ impl Writer {
     pub(super) fn hand_in(
         &self,
         job: Job,
-    ) -> Result<oneshot::Receiver<Result<u64, StoreError>>, StoreError> {
+    ) -> Result<oneshot::Receiver<Result<Done, StoreError>>, StoreError> {
         let (answer, answered) = oneshot::channel();
         match self.jobs.try_send((job, answer)) {
             Ok(()) => Ok(answered),
@@ -103,20 +97,20 @@ impl Thread {
             for answer in answers {
                 // Whoever has left does not need to know.
                 let _ = answer.send(match &result {
-                    Ok(revision) => Ok(*revision),
+                    Ok(done) => Ok(*done),
                     Err(error) => Err(StoreError::Unavailable(error.to_string())),
                 });
             }
         }
         self.database.close();
         if let Some(answer) = closing {
-            let _ = answer.send(Ok(self.sequence));
+            let _ = answer.send(Ok(Done { revision: 0, is_pruned: true }));
         }
     }
 
     /// Commits `works` as one. A commit that fails may be durable all the same: the file is opened
     /// again and its sequence number tells.
-    fn commit(&mut self, works: &[Work]) -> Result<u64, StoreError> {
+    fn commit(&mut self, works: &[Work]) -> Result<Done, StoreError> {
         let sequence = self.sequence + 1;
         let database = match self.database.get() {
             Ok(database) => database,
@@ -125,80 +119,22 @@ impl Thread {
         };
         let first = write(&database, works, sequence);
         drop(database);
-        let revision = match first {
-            Ok(revision) => revision,
+        let done = match first {
+            Ok(done) => done,
             Err(error) => {
                 tracing::warn!(%error, "store commit failed, opening the file again");
                 let database = self.database.reopen()?;
                 if stored_sequence(&database)? == sequence {
-                    stored_revision(&database)?
+                    // What was pruned was not read back; whoever asked will ask again.
+                    Done { revision: stored_revision(&database)?, is_pruned: false }
                 } else {
                     write(&database, works, sequence)?
                 }
             }
         };
         self.sequence = sequence;
-        Ok(revision)
+        Ok(done)
     }
-}
-
-fn write(database: &Database, works: &[Work], sequence: u64) -> Result<u64, StoreError> {
-    let unavailable = |error: redb::Error| StoreError::Unavailable(error.to_string());
-    let transaction = open::begin(database).map_err(unavailable)?;
-    let revision = put(&transaction, works, sequence)?;
-    transaction.commit().map_err(|error| unavailable(error.into()))?;
-    Ok(revision)
-}
-
-fn put(
-    transaction: &redb::WriteTransaction,
-    works: &[Work],
-    sequence: u64,
-) -> Result<u64, StoreError> {
-    let changes = || {
-        works.iter().filter_map(|work| match work {
-            Work::Changes(changes) => Some(changes),
-            Work::Usage(_) => None,
-        })
-    };
-    for table in Table::ALL {
-        let mut records = transaction.open_table(table.definition()).map_err(failed)?;
-        for Change { key, value, .. } in changes().flatten().filter(|c| c.table == table) {
-            match value {
-                Some(value) => records.insert(key.as_str(), value.as_slice()).map_err(failed)?,
-                None => records.remove(key.as_str()).map_err(failed)?,
-            };
-        }
-    }
-    let mut meta = transaction.open_table(Table::Meta.definition()).map_err(failed)?;
-    let mut batch_id = tables::number(&meta, USAGE_BATCH)?;
-    let mut usage = transaction.open_table(USAGE).map_err(failed)?;
-    for work in works {
-        let Work::Usage(batch) = work else { continue };
-        if batch.id <= batch_id {
-            // It was committed after all when its fate seemed unknown.
-            continue;
-        }
-        batch_id = batch.id;
-        for (key, added) in &batch.rows {
-            let key = tables::usage_key(key);
-            let mut counts = match usage.get(key).map_err(failed)? {
-                Some(stored) => decode_counts(stored.value())?,
-                None => Default::default(),
-            };
-            counts.add(added);
-            usage.insert(key, encode_counts(&counts).as_slice()).map_err(failed)?;
-        }
-    }
-    let revision = tables::number(&meta, REVISION)? + changes().count() as u64;
-    for (key, number) in [(REVISION, revision), (USAGE_BATCH, batch_id), (SEQUENCE, sequence)] {
-        meta.insert(key, number.to_be_bytes().as_slice()).map_err(failed)?;
-    }
-    Ok(revision)
-}
-
-fn failed(error: impl Into<redb::Error>) -> StoreError {
-    StoreError::Unavailable(error.into().to_string())
 }
 
 fn stored_sequence(database: &Database) -> Result<u64, StoreError> {

@@ -1,6 +1,7 @@
 //! [`UsageBody`].
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -8,10 +9,12 @@ use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Meter;
-use super::meter::Attempt;
+use super::meter::{Attempt, Used};
 use super::scan::Scanner;
+use super::tokens::{Tokens, estimate};
+use super::{Attribution, Meter};
 use crate::call::Caller;
+use crate::callers::CallerPermit;
 use crate::clock::{Clock, Instant};
 
 pin_project! {
@@ -30,21 +33,38 @@ struct State {
     booking: Booking,
     scanner: Scanner,
     first_byte: Option<Duration>,
-    /// Whether the attempt counts as failed if nothing better is known.
-    failed: bool,
+    judged: Judged,
+}
+
+/// What is known of an answer once its head is there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Judged {
+    /// Whether the attempt counts as failed, even if the rest of the body is well.
+    pub(super) failed: bool,
+    /// Whether it is an answer that a provider charges for.
+    pub(super) is_good: bool,
+    /// Whether the request may be run twice.
+    pub(super) is_possible_duplicate: bool,
 }
 
 /// An attempt in progress. Dropped unfinished, it is booked as failed.
 #[derive(Debug)]
 pub(super) struct Booking {
     open: Option<(Meter, Caller)>,
+    permit: Option<Arc<CallerPermit>>,
+    request_bytes: u64,
     clock: Clock,
     started: Instant,
 }
 
 impl<B> UsageBody<B> {
-    pub(super) fn new(inner: B, booking: Option<Booking>, scanner: Scanner, failed: bool) -> Self {
-        let state = booking.map(|booking| State { booking, scanner, first_byte: None, failed });
+    pub(super) fn new(
+        inner: B,
+        booking: Option<Booking>,
+        scanner: Scanner,
+        judged: Judged,
+    ) -> Self {
+        let state = booking.map(|booking| State { booking, scanner, first_byte: None, judged });
         Self { inner, state }
     }
 }
@@ -97,26 +117,42 @@ impl<B: Body> Body for UsageBody<B> {
 }
 
 impl Drop for State {
-    /// Not reached after [`State::finish`], which empties the booking.
+    /// The caller left, which is no fault of the provider's. After [`State::finish`] the booking
+    /// is empty and nothing is left to do.
     fn drop(&mut self) {
-        if self.booking.open.is_some() {
-            let scanner = std::mem::replace(&mut self.scanner, Scanner::Opaque);
-            self.booking.close(self.failed, Some(scanner), self.first_byte);
-        }
+        self.close(false, self.judged.failed);
     }
 }
 
 impl State {
-    fn finish(mut self, whole: bool) {
-        let scanner = std::mem::replace(&mut self.scanner, Scanner::Opaque);
-        self.booking.close(self.failed || !whole, Some(scanner), self.first_byte);
+    fn finish(mut self, is_whole: bool) {
+        self.close(is_whole, self.judged.failed || !is_whole);
+    }
+
+    fn close(&mut self, is_whole: bool, failed: bool) {
+        if !self.booking.is_open() {
+            return;
+        }
+        let scanner = std::mem::replace(&mut self.scanner, Scanner::opaque());
+        let Judged { is_good, is_possible_duplicate, .. } = self.judged;
+        let attempt = Attempt {
+            failed,
+            is_possible_duplicate,
+            used: scanner.finish(is_whole, is_good, self.booking.request_bytes),
+            latency: self.booking.elapsed(),
+            // What an error takes to begin says nothing of the model.
+            first_byte: self.first_byte.filter(|_| is_good),
+        };
+        self.booking.close(&attempt);
     }
 }
 
 impl Booking {
-    pub(super) fn start(meter: Meter, caller: Caller, clock: Clock) -> Self {
+    pub(super) fn start<R: Attribution>(meter: Meter, request: &R, clock: Clock) -> Self {
         let started = clock.now();
-        Self { open: Some((meter, caller)), clock, started }
+        let open = Some((meter, request.caller()));
+        let (permit, request_bytes) = (request.permit(), request.request_bytes());
+        Self { open, permit, request_bytes, clock, started }
     }
 
     /// Nothing was sent, so there is nothing to book.
@@ -124,23 +160,39 @@ impl Booking {
         self.open = None;
     }
 
+    /// It was sent and there is no answer. It most likely used nothing.
+    pub(super) fn fail(&mut self, is_possible_duplicate: bool) {
+        let latency = self.elapsed();
+        self.close(&Attempt { failed: true, is_possible_duplicate, latency, ..Attempt::default() });
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     fn elapsed(&self) -> Duration {
         self.clock.now() - self.started
     }
 
-    fn close(&mut self, failed: bool, scanner: Option<Scanner>, first_byte: Option<Duration>) {
+    fn close(&mut self, attempt: &Attempt) {
         let Some((meter, caller)) = self.open.take() else { return };
-        let opaque = scanner.as_ref().is_some_and(Scanner::is_opaque);
-        let tokens = scanner.and_then(Scanner::finish);
-        // What cannot say its usage (audio, images) used no tokens that could be estimated.
-        let tokens = if opaque { Some(tokens.unwrap_or_default()) } else { tokens };
-        let attempt = Attempt { failed, tokens, latency: self.elapsed(), first_byte };
-        meter.book(&caller, self.clock.wall(), &attempt);
+        let wall = self.clock.wall();
+        let cost = meter.book(&caller, wall, attempt);
+        if let Some(permit) = self.permit.take() {
+            permit.settle(cost, wall);
+        }
     }
 }
 
 impl Drop for Booking {
+    /// The caller left before there was an answer. The provider may charge for the prompt.
     fn drop(&mut self) {
-        self.close(true, None, None);
+        if !self.is_open() {
+            return;
+        }
+        let tokens = Tokens { prompt: estimate(self.request_bytes), ..Tokens::default() };
+        let used = Used { tokens, is_estimated: true, ..Used::default() };
+        let latency = self.elapsed();
+        self.close(&Attempt { failed: true, used, latency, ..Attempt::default() });
     }
 }

@@ -15,6 +15,19 @@ pub struct UsageKey {
     pub caller: String,
 }
 
+/// The key of a daily usage row.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct DailyKey {
+    /// Whole days since the Unix epoch, in UTC.
+    pub day: i64,
+    /// The provider's id.
+    pub provider: String,
+    /// The canonical model name.
+    pub model: String,
+    /// Who called.
+    pub caller: String,
+}
+
 /// Sums over the attempts of one [`UsageKey`]. All are totals, so two of them add up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsageCounts {
@@ -40,13 +53,34 @@ pub struct UsageCounts {
     pub unpriced: u64,
     /// Sum of the times from dispatch to the end of the answer, in microseconds.
     pub latency_us: u64,
-    /// Sum of the times from dispatch to the first byte of the body, in microseconds.
+    /// Sum of the times from dispatch to the first byte of a good answer's body, in microseconds.
     pub first_byte_us: u64,
     /// How many attempts `first_byte_us` sums over.
     pub first_byte_count: u64,
+    /// Attempts that were sent and failed in a way that sends the request on to another provider
+    /// although this one may have run it.
+    pub possible_duplicates: u64,
+    /// Attempts whose provider said impossible numbers, which were not booked.
+    pub suspect: u64,
+    /// What the providers themselves say that it cost, where they do, in pico-USD. Not a part of
+    /// `cost_pico_usd`.
+    pub provider_cost_pico_usd: u128,
+}
+
+impl UsageKey {
+    /// The key of the daily row that this hour is a part of.
+    pub fn daily(&self) -> DailyKey {
+        let Self { hour, provider, model, caller } = self.clone();
+        DailyKey { day: day_of(hour), provider, model, caller }
+    }
 }
 
 impl UsageCounts {
+    /// Prompt and completion tokens together.
+    pub const fn tokens(&self) -> u64 {
+        self.prompt_tokens.saturating_add(self.completion_tokens)
+    }
+
     /// Adds `other` to `self`, stopping at the largest number rather than wrapping.
     pub fn add(&mut self, other: &Self) {
         let pairs = [
@@ -62,10 +96,44 @@ impl UsageCounts {
             (&mut self.latency_us, other.latency_us),
             (&mut self.first_byte_us, other.first_byte_us),
             (&mut self.first_byte_count, other.first_byte_count),
+            (&mut self.possible_duplicates, other.possible_duplicates),
+            (&mut self.suspect, other.suspect),
         ];
         for (sum, value) in pairs {
             *sum = sum.saturating_add(value);
         }
         self.cost_pico_usd = self.cost_pico_usd.saturating_add(other.cost_pico_usd);
+        self.provider_cost_pico_usd =
+            self.provider_cost_pico_usd.saturating_add(other.provider_cost_pico_usd);
+    }
+}
+
+/// The day that `hour` is a part of; both are counted from the Unix epoch.
+pub(crate) const fn day_of(hour: i64) -> i64 {
+    hour.div_euclid(24)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_before_the_epoch_belong_to_the_days_before_it() {
+        for (hour, day) in [(-25, -2), (-24, -1), (-1, -1), (0, 0), (23, 0), (24, 1)] {
+            assert_eq!(day_of(hour), day, "{hour}");
+        }
+    }
+
+    #[test]
+    fn sums_stop_at_the_largest_number() {
+        let most = UsageCounts {
+            requests: u64::MAX,
+            cost_pico_usd: u128::MAX,
+            provider_cost_pico_usd: u128::MAX,
+            ..UsageCounts::default()
+        };
+        let mut sum = most;
+        sum.add(&most);
+        assert_eq!(sum, most);
     }
 }

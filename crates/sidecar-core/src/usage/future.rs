@@ -7,10 +7,10 @@ use std::task::{Context, Poll, ready};
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::body::{Booking, UsageBody};
+use super::body::{Booking, Judged, UsageBody};
 use super::scan::Scanner;
 use crate::error::{AttemptError, BoxError};
-use crate::verdict::Outcome;
+use crate::verdict::{Class, Outcome};
 
 pin_project! {
     /// The future of [`super::Usage`]. Dropped before it is done, the attempt is booked as failed:
@@ -40,27 +40,41 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let result = ready!(this.inner.poll(cx)).map_err(Into::into);
-        let outcome = Outcome::of(&result);
+        let class = match Outcome::of(&result) {
+            Outcome::Attempted(verdict) => Some(verdict.class),
+            Outcome::Rejected(_) => None,
+        };
         let booking = this.booking.take();
         match result {
             Ok(response) => {
-                let failed = matches!(&outcome, Outcome::Attempted(v) if v.class.is_failure());
+                let judged = Judged {
+                    failed: class.is_some_and(Class::is_failure),
+                    is_good: class == Some(Class::Accept),
+                    is_possible_duplicate: class.is_some_and(may_have_run),
+                };
                 let scanner = Scanner::of(response.headers());
-                Poll::Ready(Ok(response.map(|body| UsageBody::new(body, booking, scanner, failed))))
+                Poll::Ready(Ok(response.map(|body| UsageBody::new(body, booking, scanner, judged))))
             }
             Err(error) => {
                 // What was never sent is not an attempt.
-                let sent = match outcome {
-                    Outcome::Rejected(_) => false,
-                    Outcome::Attempted(_) => {
-                        error.downcast_ref::<AttemptError>().is_none_or(|error| error.sent)
+                let sent = error.downcast_ref::<AttemptError>().is_none_or(|error| error.sent);
+                if let Some(mut booking) = booking {
+                    match class {
+                        Some(class) if sent => booking.fail(may_have_run(class)),
+                        _ => booking.cancel(),
                     }
-                };
-                if let (Some(mut booking), false) = (booking, sent) {
-                    booking.cancel();
                 }
                 Poll::Ready(Err(error))
             }
         }
     }
+}
+
+/// Whether a provider that failed so may have run the request all the same. The other failures are
+/// refusals: it says that it did not.
+const fn may_have_run(class: Class) -> bool {
+    matches!(
+        class,
+        Class::Overloaded | Class::ServerError | Class::Transport | Class::Timeout | Class::Lying
+    )
 }

@@ -6,10 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{UsageCounts, UsageKey};
 
 /// Sums by hour, provider, model and caller that the store does not have yet. Clones share them.
+///
+/// It holds a bounded number of rows: callers may name themselves and their models as they like.
+/// What would be a row beyond that is booked under the model and the caller `(other)`.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    rows: Arc<Mutex<HashMap<Row, UsageCounts>>>,
+    rows: Arc<Mutex<Rows>>,
 }
+
+type Rows = HashMap<Row, UsageCounts>;
 
 /// A [`UsageKey`] whose texts are shared, so that booking copies none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,7 +36,7 @@ impl Ledger {
     pub fn put_back(&self, rows: Vec<(UsageKey, UsageCounts)>) {
         let mut kept = self.rows();
         for (key, counts) in rows {
-            kept.entry(key.into()).or_default().add(&counts);
+            add(&mut kept, key.into(), &counts);
         }
     }
 
@@ -41,13 +46,26 @@ impl Ledger {
     }
 
     pub(super) fn add(&self, row: Row, counts: &UsageCounts) {
-        self.rows().entry(row).or_default().add(counts);
+        add(&mut self.rows(), row, counts);
     }
 
     /// A poisoned mutex guards plain sums that are valid at every step.
-    fn rows(&self) -> MutexGuard<'_, HashMap<Row, UsageCounts>> {
+    fn rows(&self) -> MutexGuard<'_, Rows> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn add(rows: &mut Rows, row: Row, counts: &UsageCounts) {
+    if let Some(sum) = rows.get_mut(&row) {
+        sum.add(counts);
+        return;
+    }
+    let row = if rows.len() < MOST_ROWS {
+        row
+    } else {
+        Row { model: OTHER.into(), caller: OTHER.into(), ..row }
+    };
+    rows.entry(row).or_default().add(counts);
 }
 
 impl From<Row> for UsageKey {
@@ -72,21 +90,51 @@ impl From<UsageKey> for Row {
     }
 }
 
+/// What stands for models and callers that have no row of their own.
+pub(super) const OTHER: &str = "(other)";
+/// How many rows have one. Beyond it only the number of hours and providers makes new ones.
+const MOST_ROWS: usize = 10_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn one() -> UsageCounts {
+        UsageCounts { requests: 1, ..UsageCounts::default() }
+    }
+
+    fn key(caller: &str) -> UsageKey {
+        UsageKey { hour: 1, provider: "p".into(), model: "m".into(), caller: caller.into() }
+    }
+
     #[test]
     fn what_is_put_back_adds_to_what_came_since() {
         let ledger = Ledger::default();
-        let key = UsageKey { hour: 1, provider: "p".into(), model: "m".into(), caller: "c".into() };
-        let one = UsageCounts { requests: 1, ..UsageCounts::default() };
-        ledger.put_back(vec![(key.clone(), one)]);
+        ledger.put_back(vec![(key("c"), one())]);
         let taken = ledger.take();
-        ledger.add(key.clone().into(), &one);
+        ledger.add(key("c").into(), &one());
         ledger.put_back(taken);
-        assert_eq!(ledger.peek(), [(key, UsageCounts { requests: 2, ..UsageCounts::default() })]);
+        assert_eq!(ledger.peek(), [(key("c"), UsageCounts { requests: 2, ..one() })]);
         assert_eq!(ledger.take().len(), 1);
         assert!(ledger.take().is_empty());
+    }
+
+    #[test]
+    fn callers_who_make_up_names_cost_a_bounded_memory_and_lose_no_count() {
+        let ledger = Ledger::default();
+        for caller in 0..MOST_ROWS + 500 {
+            ledger.add(key(&caller.to_string()).into(), &one());
+        }
+        // Those who have a row keep it.
+        ledger.add(key("7").into(), &one());
+        ledger.put_back(vec![(key("another"), one())]);
+        let rows = ledger.take();
+        assert_eq!(rows.len(), MOST_ROWS + 1);
+        let other = rows.iter().find(|(key, _)| key.caller == OTHER).unwrap();
+        assert_eq!((other.0.model.as_str(), other.1.requests), (OTHER, 501));
+        let seventh = rows.iter().find(|(key, _)| key.caller == "7").unwrap();
+        assert_eq!(seventh.1.requests, 2);
+        let sum: u64 = rows.iter().map(|(_, counts)| counts.requests).sum();
+        assert_eq!(sum, MOST_ROWS as u64 + 502);
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ledger::Row;
+use super::ledger::{OTHER, Row};
 use super::tokens::Tokens;
 use super::{Ledger, UsageCounts};
-use crate::call::{Call, Caller};
+use crate::call::{Call, Caller, ModelPlace};
+use crate::callers::CallerPermit;
 use crate::clock::Timestamp;
 use crate::provider::Cost;
 
@@ -23,15 +24,39 @@ pub struct Meter {
 pub trait Attribution {
     /// The caller's name.
     fn caller(&self) -> Caller;
+
+    /// How much text the request has, in bytes; 0 if that says nothing of its tokens. They are
+    /// estimated from it when the provider does not tell them.
+    fn request_bytes(&self) -> u64 {
+        0
+    }
+
+    /// The caller's leave, to be told what the request costs.
+    fn permit(&self) -> Option<Arc<CallerPermit>> {
+        None
+    }
 }
 
 /// One attempt, as it is booked.
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
     pub(super) failed: bool,
-    pub(super) tokens: Option<Tokens>,
+    pub(super) is_possible_duplicate: bool,
+    pub(super) used: Used,
     pub(super) latency: Duration,
     pub(super) first_byte: Option<Duration>,
+}
+
+/// What an attempt used, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) tokens: Tokens,
+    /// Whether the provider did not say, or not all of it.
+    pub(super) is_estimated: bool,
+    /// Whether the provider said what cannot be.
+    pub(super) is_suspect: bool,
+    /// What the provider says that it costs, in pico-USD.
+    pub(super) cost: Option<u128>,
 }
 
 impl Meter {
@@ -46,8 +71,19 @@ impl Meter {
         Self { ledger, provider: provider.into(), model: model.into(), cost }
     }
 
-    pub(super) fn book(&self, caller: &Caller, now: Timestamp, attempt: &Attempt) {
-        let tokens = attempt.tokens.unwrap_or_default();
+    /// For a model that nobody entered but the caller named: one of more than 64 characters is
+    /// booked as `(other)`.
+    #[must_use]
+    pub fn with_callers_model(mut self) -> Self {
+        if self.model.chars().nth(LONGEST_CALLERS_MODEL).is_some() {
+            self.model = OTHER.into();
+        }
+        self
+    }
+
+    /// Books it, and gives what it costs in pico-USD.
+    pub(super) fn book(&self, caller: &Caller, now: Timestamp, attempt: &Attempt) -> u128 {
+        let Used { tokens, is_estimated, is_suspect, cost } = attempt.used;
         let counts = UsageCounts {
             requests: 1,
             errors: attempt.failed.into(),
@@ -57,12 +93,14 @@ impl Meter {
             cache_write_tokens: tokens.cache_write,
             reasoning_tokens: tokens.reasoning,
             cost_pico_usd: self.cost.map_or(0, |cost| tokens.cost(&cost)),
-            // A failed attempt that said nothing of tokens most likely used none.
-            estimated: (attempt.tokens.is_none() && !attempt.failed).into(),
+            estimated: is_estimated.into(),
             unpriced: self.cost.is_none().into(),
             latency_us: micros(attempt.latency),
             first_byte_us: attempt.first_byte.map_or(0, micros),
             first_byte_count: attempt.first_byte.is_some().into(),
+            possible_duplicates: attempt.is_possible_duplicate.into(),
+            suspect: is_suspect.into(),
+            provider_cost_pico_usd: cost.unwrap_or(0),
         };
         let row = Row {
             hour: now.hour(),
@@ -71,12 +109,25 @@ impl Meter {
             caller: caller.0.clone(),
         };
         self.ledger.add(row, &counts);
+        counts.cost_pico_usd
     }
 }
 
 impl Attribution for Call {
+    fn permit(&self) -> Option<Arc<CallerPermit>> {
+        self.head().permit.get().cloned()
+    }
+
     fn caller(&self) -> Caller {
         self.head().caller.clone()
+    }
+
+    fn request_bytes(&self) -> u64 {
+        match self.head().model_place {
+            // Most of it is audio or images.
+            ModelPlace::Multipart(_) => 0,
+            _ => self.body().len() as u64,
+        }
     }
 }
 
@@ -88,4 +139,26 @@ impl<B> Attribution for http::Request<B> {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The longest name of a model that nobody entered, in characters.
+const LONGEST_CALLERS_MODEL: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn booked_model(model: &str) -> String {
+        let ledger = Ledger::default();
+        let meter = Meter::new(ledger.clone(), "p", model, None).with_callers_model();
+        meter.book(&Caller::anonymous(), Timestamp::from_millis(0), &Attempt::default());
+        ledger.take().remove(0).0.model
+    }
+
+    #[test]
+    fn a_long_name_that_a_caller_made_up_makes_no_row_of_its_own() {
+        assert_eq!(booked_model("meta/llama"), "meta/llama");
+        assert_eq!(booked_model(&"\u{fc}".repeat(64)), "\u{fc}".repeat(64));
+        assert_eq!(booked_model(&"x".repeat(65)), "(other)");
+    }
 }

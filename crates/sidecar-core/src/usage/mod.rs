@@ -4,6 +4,10 @@
 //! them. It books at the end, on an error, or when the body is dropped, into a [`Ledger`], which
 //! keeps sums in memory until somebody takes them.
 //!
+//! Where the provider says nothing, or what cannot be, or the answer ends before it has said all,
+//! the tokens are estimated from the lengths of the request and of the text that came, and the
+//! attempt is counted as estimated.
+//!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 //! use http_body_util::{BodyExt, Full};
@@ -37,9 +41,13 @@ mod service;
 mod tokens;
 
 pub use self::body::UsageBody;
-pub use self::counts::{UsageCounts, UsageKey};
+pub(crate) use self::counts::day_of;
+pub use self::counts::{DailyKey, UsageCounts, UsageKey};
 pub use self::future::ResponseFuture;
 pub use self::layer::UsageLayer;
 pub use self::ledger::Ledger;
 pub use self::meter::{Attribution, Meter};
 pub use self::service::Usage;
+
+#[cfg(test)]
+mod tests;

@@ -42,7 +42,7 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        let booking = Booking::start(self.meter.clone(), request.caller(), self.clock.clone());
+        let booking = Booking::start(self.meter.clone(), &request, self.clock.clone());
         ResponseFuture::new(self.inner.call(request), booking)
     }
 }

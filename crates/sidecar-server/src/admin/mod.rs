@@ -1,7 +1,11 @@
 //! The admin API. Who gets here has shown the admin token.
 
 mod body;
+mod callers;
+mod explain;
+mod query;
 mod refusal;
+mod stats;
 
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -17,7 +21,13 @@ use crate::respond::{self, Answer};
 use crate::routes::Action;
 
 /// Answers one admin request; `id` is what stands for `{id}` in its route.
-pub(crate) async fn answer(app: &App, action: Action, id: Option<&str>, body: Incoming) -> Answer {
+pub(crate) async fn answer(
+    app: &App,
+    action: Action,
+    id: Option<&str>,
+    query: Option<&str>,
+    body: Incoming,
+) -> Answer {
     let Some(id) = percent_decode(id.unwrap_or_default()) else {
         return respond::detail(StatusCode::BAD_REQUEST, "the path is not UTF-8", None);
     };
@@ -27,6 +37,14 @@ pub(crate) async fn answer(app: &App, action: Action, id: Option<&str>, body: In
         Action::ChangeProvider => change_provider(&admin, &id, body).await,
         Action::TestProvider => test_provider(app, &admin, &id, body).await,
         Action::ChangeSetting => change_setting(&admin, &id, body).await,
+        Action::AddCaller => callers::add(&admin, body).await,
+        Action::ChangeCaller => callers::change(&admin, &id, body).await,
+        Action::RollCaller => callers::roll(&admin, &id, body).await,
+        Action::Explain => explain::explain(&admin, query),
+        Action::StatsTotal => stats::total(&admin, query).await,
+        Action::StatsHourly => stats::hourly(&admin, query).await,
+        Action::StatsDaily => stats::daily(&admin, query).await,
+        Action::StatsCooldown => stats::cooldown(&admin, query).await,
         action => without_body(&admin, action, &id).await,
     };
     answer.unwrap_or_else(|refusal| refusal.answer())
@@ -45,6 +63,8 @@ async fn without_body(admin: &Admin, action: Action, id: &str) -> Answered {
             respond::empty(StatusCode::NO_CONTENT)
         }
         Action::ResetProvider => respond::json(ok, &admin.reset_provider(id).await?),
+        Action::ListCallers => callers::list(admin),
+        Action::RemoveCaller => callers::remove(admin, id).await?,
         Action::Pools => respond::json(ok, &admin.pools()),
         Action::ListSettings => respond::json(ok, &json!({"settings": admin.settings().await})),
         Action::ShowSetting => respond::json(ok, &admin.setting(id).await?),

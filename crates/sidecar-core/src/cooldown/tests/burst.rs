@@ -21,7 +21,7 @@ fn a_straggler_changes_nothing() {
     let before = cell.state_at(at(2));
     assert!(!fail(&cell, straggler, Class::RateLimited, at(20)));
     assert!(!fail(&cell, straggler, Class::Overloaded, at(20)));
-    cell.succeed(straggler, at(20));
+    succeed(&cell, straggler, at(20));
     cell.release(straggler, at(20));
     assert_eq!(cell.state_at(at(20)), before);
     assert_eq!(before.until, Some(at(31)));
@@ -33,7 +33,7 @@ fn a_straggler_lengthens_a_rest_only_by_what_the_provider_asked_for() {
     let straggler = admitted(&cell, at(0));
     trip(&cell, Class::RateLimited, at(0));
     for (wait, until) in [(10, 30), (29, 30), (45, 46), (20, 46), (7_200, 3_601)] {
-        assert!(!cell.fail(straggler, &retry_after(secs(wait)), at(1), 1.0));
+        assert_eq!(cell.fail(straggler, &retry_after(secs(wait)), None, at(1), 1.0), None);
         assert_eq!(cell.state_at(at(1)).until, Some(at(until)), "after a hint of {wait} s");
     }
     assert_eq!(level(&cell, at(1)), 1);
@@ -45,7 +45,7 @@ fn a_straggler_opens_no_cell_that_has_recovered() {
     let straggler = admitted(&cell, at(0));
     let recovered = recovered_from(&cell, 1);
     let now = recovered + secs(25);
-    assert!(!cell.fail(straggler, &retry_after(secs(600)), now, 0.0));
+    assert_eq!(cell.fail(straggler, &retry_after(secs(600)), None, now, 0.0), None);
     assert_eq!(cell.ready_at(now), None);
     assert!(!admitted(&cell, now).is_probe());
 }
@@ -56,7 +56,7 @@ fn a_straggler_lets_no_second_probe_out() {
     let straggler = admitted(&cell, at(0));
     let now = trip(&cell, Class::RateLimited, at(0));
     assert!(admitted(&cell, now).is_probe());
-    cell.fail(straggler, &retry_after(secs(5)), now, 0.0);
+    cell.fail(straggler, &retry_after(secs(5)), None, now, 0.0);
     assert!(cell.admit(now + secs(10), LEASE).is_err(), "the first probe is still out");
 }
 
@@ -66,7 +66,7 @@ fn a_probe_given_back_does_not_shorten_what_a_straggler_asked_for() {
     let straggler = admitted(&cell, at(0));
     let now = trip(&cell, Class::RateLimited, at(0));
     let probe = admitted(&cell, now);
-    cell.fail(straggler, &retry_after(secs(40)), now, 0.0);
+    cell.fail(straggler, &retry_after(secs(40)), None, now, 0.0);
     cell.release(probe, now + secs(1));
     assert!(cell.admit(now + secs(39), LEASE).is_err());
     assert!(admitted(&cell, now + secs(41)).is_probe());
@@ -78,7 +78,7 @@ fn a_failed_probe_does_not_shorten_what_a_straggler_asked_for() {
     let straggler = admitted(&cell, at(0));
     let now = trip(&cell, Class::RateLimited, at(0));
     let probe = admitted(&cell, now);
-    cell.fail(straggler, &retry_after(secs(1_800)), now, 0.0);
+    cell.fail(straggler, &retry_after(secs(1_800)), None, now, 0.0);
     assert!(fail(&cell, probe, Class::RateLimited, now + secs(1)));
     assert_eq!(cell.state_at(now + secs(1)).until, Some(now + secs(1_800)));
 }
@@ -90,7 +90,7 @@ fn faults_that_may_be_chance_take_five_in_a_row() {
         for second in 0..4 {
             assert!(!fail(&cell, admitted(&cell, at(second)), class, at(second)), "{class:?}");
         }
-        cell.succeed(admitted(&cell, at(4)), at(4));
+        succeed(&cell, admitted(&cell, at(4)), at(4));
         for second in 5..9 {
             assert!(!fail(&cell, admitted(&cell, at(second)), class, at(second)), "{class:?}");
         }

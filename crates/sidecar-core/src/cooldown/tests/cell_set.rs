@@ -3,12 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::cooldown::CellSet;
 use crate::verdict::Scope;
-
-fn set() -> CellSet {
-    CellSet::new(CooldownPolicy::default())
-}
 
 fn each(set: &CellSet) -> [&Cell; 4] {
     [&set.key, &set.quota, &set.endpoint, &set.origin]
@@ -28,10 +23,10 @@ fn place(scope: Scope) -> Option<usize> {
 /// Sends through `set` and settles with `verdict` until a request is refused, at most six times.
 fn settle_until_refused(set: &CellSet, verdict: &Verdict, now: Instant) {
     for _ in 0..6 {
-        let Ok(pass) = set.admit(now, LEASE) else {
+        let Ok(pass) = enter(set, now) else {
             return;
         };
-        set.settle(pass, verdict, now, 0.0);
+        settle(set, pass, verdict, now);
     }
 }
 
@@ -82,8 +77,8 @@ fn what_a_caller_can_provoke_is_charged_to_nobody() {
     for class in [Class::CallerFault, Class::ContextTooLong] {
         let set = set();
         for _ in 0..1_000 {
-            let pass = set.admit(at(0), LEASE).unwrap();
-            set.settle(pass, &asking(class, secs(60), HintSource::Authoritative), at(0), 1.0);
+            let pass = enter(&set, at(0)).unwrap();
+            settle(&set, pass, &asking(class, secs(60), HintSource::Authoritative), at(0));
         }
         assert_eq!(levels(&set, at(0)), [0; 4]);
         assert_eq!(set.ready_at(at(0)), None);
@@ -96,8 +91,8 @@ fn a_callers_own_fault_proves_nothing_about_a_resting_cell() {
         let set = set();
         settle_until_refused(&set, &Verdict::of(Class::RateLimited), at(0));
         let now = set.ready_at(at(0)).unwrap();
-        let pass = set.admit(now, LEASE).unwrap();
-        set.settle(pass, &Verdict::of(class), now, 0.0);
+        let pass = enter(&set, now).unwrap();
+        settle(&set, pass, &Verdict::of(class), now);
         let later = now + secs(1);
         assert!(admitted(&set.quota, later).is_probe(), "{class:?}");
     }
@@ -110,8 +105,8 @@ fn a_request_passes_only_if_every_cell_admits_it() {
         trip(each(&set)[closed], Class::RateLimited, at(0));
         let ready_at = set.ready_at(at(1)).unwrap();
         assert!(ready_at >= at(30) && ready_at <= at(30) + ROUNDING);
-        assert_eq!(set.admit(at(1), LEASE).unwrap_err(), ready_at);
-        set.admit(ready_at, LEASE).unwrap();
+        assert_eq!(enter(&set, at(1)).unwrap_err(), ready_at);
+        enter(&set, ready_at).unwrap();
     }
 }
 
@@ -129,7 +124,7 @@ fn a_refusal_by_a_later_cell_gives_the_probe_of_an_earlier_one_back() {
     let set = set();
     trip(&set.key, Class::RateLimited, at(0));
     trip(&set.endpoint, Class::RateLimited, at(20));
-    assert!(set.admit(at(40), LEASE).is_err());
+    assert!(enter(&set, at(40)).is_err());
     assert!(admitted(&set.key, at(41)).is_probe(), "nobody is out as the probe of the key");
 }
 
@@ -139,8 +134,8 @@ fn a_probe_of_two_cells_fails_only_the_one_that_is_charged() {
     trip(&set.quota, Class::RateLimited, at(0));
     trip(&set.endpoint, Class::RateLimited, at(0));
     let now = set.ready_at(at(0)).unwrap();
-    let pass = set.admit(now, LEASE).unwrap();
-    set.settle(pass, &Verdict::of(Class::RateLimited), now, 0.0);
+    let pass = enter(&set, now).unwrap();
+    settle(&set, pass, &Verdict::of(Class::RateLimited), now);
     assert_eq!(levels(&set, now), [0, 2, 1, 0]);
     assert!(admitted(&set.endpoint, now + secs(1)).is_probe());
 }
@@ -151,11 +146,11 @@ fn a_good_answer_ends_the_rest_of_every_cell() {
     trip(&set.quota, Class::RateLimited, at(0));
     trip(&set.origin, Class::Unreachable, at(0));
     let now = set.ready_at(at(0)).unwrap();
-    let pass = set.admit(now, LEASE).unwrap();
-    set.settle(pass, &Verdict::ACCEPT, now, 0.0);
+    let pass = enter(&set, now).unwrap();
+    settle(&set, pass, &Verdict::ACCEPT, now);
     assert_eq!(set.ready_at(now + secs(1)), None);
-    assert!(set.admit(now + secs(1), LEASE).is_ok());
-    assert!(set.admit(now + secs(2), LEASE).is_err(), "both are on the ramp");
+    assert!(enter(&set, now + secs(1)).is_ok());
+    assert!(enter(&set, now + secs(2)).is_err(), "both are on the ramp");
 }
 
 #[test]
@@ -163,7 +158,7 @@ fn a_shared_cell_rests_for_every_set_that_has_it() {
     let (one, other) = (set(), set());
     let other = CellSet::of(other.key, other.quota, Arc::clone(&one.endpoint), other.origin);
     settle_until_refused(&one, &Verdict::of(Class::Overloaded), at(0));
-    assert!(other.admit(at(1), LEASE).is_err());
+    assert!(enter(&other, at(1)).is_err());
     let apart = set();
-    assert!(apart.admit(at(1), LEASE).is_ok());
+    assert!(enter(&apart, at(1)).is_ok());
 }

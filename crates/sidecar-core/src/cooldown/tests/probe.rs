@@ -16,20 +16,46 @@ fn exactly_one_request_is_the_probe_when_the_rest_is_over() {
 }
 
 #[test]
-fn exactly_one_of_many_threads_is_the_probe() {
-    for _ in 0..50 {
+fn exactly_one_of_a_thousand_threads_is_the_probe() {
+    for _ in 0..3 {
         let cell = cell();
         let now = trip(&cell, Class::RateLimited, at(0));
-        let start = std::sync::Barrier::new(8);
+        let start = std::sync::Barrier::new(1_000);
         let probes: usize = std::thread::scope(|scope| {
             let race = || {
                 start.wait();
                 cell.admit(now, LEASE).map_or(0, |admission| usize::from(admission.is_probe()))
             };
-            let racers: Vec<_> = (0..8).map(|_| scope.spawn(race)).collect();
+            let spawn = |_| {
+                let small = std::thread::Builder::new().stack_size(128 << 10);
+                small.spawn_scoped(scope, race).unwrap()
+            };
+            let racers: Vec<_> = (0..1_000).map(spawn).collect();
             racers.into_iter().map(|racer| racer.join().unwrap()).sum()
         });
         assert_eq!(probes, 1);
+        assert!(cell.admit(now, LEASE).is_err());
+    }
+}
+
+#[test]
+fn a_burst_in_many_threads_is_one_strike() {
+    for _ in 0..50 {
+        let cell = cell();
+        let start = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    start.wait();
+                    for _ in 0..20 {
+                        if let Ok(sent) = cell.admit(at(0), LEASE) {
+                            fail(&cell, sent, Class::RateLimited, at(0));
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(level(&cell, at(0)), 1);
     }
 }
 
@@ -45,7 +71,7 @@ fn a_lost_probe_heals_when_its_lease_ends() {
     // The lost one turns up after all, and has nothing to give back.
     cell.release(lost, lease_end);
     assert!(cell.admit(lease_end + secs(1), LEASE).is_err());
-    cell.succeed(second, lease_end + secs(2));
+    succeed(&cell, second, lease_end + secs(2));
     assert_eq!(cell.ready_at(lease_end + secs(3)), None);
 }
 

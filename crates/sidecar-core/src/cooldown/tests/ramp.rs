@@ -22,7 +22,7 @@ fn a_good_probe_leads_back_in_steps_of_a_quarter_and_a_half() {
     // 60 a minute: one in 4 s, then one in 2 s.
     let cell = cell();
     let now = trip(&cell, Class::RateLimited, at(0));
-    cell.succeed(admitted(&cell, now), now);
+    succeed(&cell, admitted(&cell, now), now);
     assert_eq!(passed(&cell, now, now + secs(10)), 3);
     assert_eq!(passed(&cell, now + secs(10), now + secs(20)), 4);
     assert_eq!(passed(&cell, now + secs(21), now + secs(22)), 1_000);
@@ -33,7 +33,7 @@ fn a_good_probe_leads_back_in_steps_of_a_quarter_and_a_half() {
 fn the_slowest_ramp_is_one_request_a_minute() {
     let cell = Cell::new(CooldownPolicy::default(), 1);
     let now = trip(&cell, Class::RateLimited, at(0));
-    cell.succeed(admitted(&cell, now), now);
+    succeed(&cell, admitted(&cell, now), now);
     assert_eq!(passed(&cell, now, now + secs(59)), 1);
     assert_eq!(passed(&cell, now + secs(61), now + secs(62)), 1_000);
 }
@@ -43,7 +43,7 @@ fn a_new_rate_counts_in_the_ramp_to_come() {
     let cell = cell();
     let now = trip(&cell, Class::RateLimited, at(0));
     cell.configure(CooldownPolicy::default(), 240);
-    cell.succeed(admitted(&cell, now), now);
+    succeed(&cell, admitted(&cell, now), now);
     assert_eq!(passed(&cell, now, now + secs(10)), 10);
 }
 
@@ -51,7 +51,7 @@ fn a_new_rate_counts_in_the_ramp_to_come() {
 fn a_ramp_is_no_rest() {
     let cell = cell();
     let now = trip(&cell, Class::RateLimited, at(0));
-    cell.succeed(admitted(&cell, now), now);
+    succeed(&cell, admitted(&cell, now), now);
     let state = cell.state_at(now + secs(1));
     assert_eq!((state.level, state.until), (1, None));
 }
@@ -62,7 +62,7 @@ fn any_failure_on_the_ramp_opens_the_cell_again() {
         let cell = cell();
         let now = trip(&cell, class, at(0));
         let first = rest(&cell, at(0));
-        cell.succeed(admitted(&cell, now), now);
+        succeed(&cell, admitted(&cell, now), now);
         let now = now + secs(5);
         assert!(fail(&cell, admitted(&cell, now), class, now), "{class:?}");
         assert_eq!((level(&cell, now), rest(&cell, now)), (2, 2 * first));

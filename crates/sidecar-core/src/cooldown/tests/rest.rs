@@ -37,7 +37,9 @@ fn a_rest_follows_the_longer_of_the_guess_and_the_hint() {
     use HintSource::{Authoritative, Computed};
     const HOURS: u64 = 3_600;
     for (class, wait, source, expected) in [
-        (Class::RateLimited, 10, Authoritative, 30),
+        // The first time a provider says it, it is believed.
+        (Class::RateLimited, 10, Authoritative, 10),
+        (Class::Overloaded, 3, Authoritative, 5),
         (Class::RateLimited, 45, Authoritative, 45),
         // Longer than the cap of a guess, which is 600 s.
         (Class::RateLimited, 3_599, Authoritative, 3_599),
@@ -51,7 +53,7 @@ fn a_rest_follows_the_longer_of_the_guess_and_the_hint() {
     ] {
         let cell = cell();
         let verdict = asking(class, secs(wait), source);
-        assert!(cell.fail(admitted(&cell, at(0)), &verdict, at(0), 0.0));
+        assert!(cell.fail(admitted(&cell, at(0)), &verdict, None, at(0), 0.0).is_some());
         assert_eq!(rest(&cell, at(0)), secs(expected), "{verdict:?}");
     }
 }
@@ -67,7 +69,10 @@ fn jitter_only_adds_and_at_most_a_tenth_or_five_seconds() {
         (-1.0, 30, 30_000),
     ] {
         let cell = cell();
-        assert!(cell.fail(admitted(&cell, at(0)), &retry_after(secs(wait)), at(0), jitter));
+        assert!(
+            cell.fail(admitted(&cell, at(0)), &retry_after(secs(wait)), None, at(0), jitter)
+                .is_some()
+        );
         assert_eq!(rest(&cell, at(0)), Duration::from_millis(expected), "jitter {jitter}");
     }
 }
@@ -103,7 +108,7 @@ fn a_flapping_provider_rests_longer_each_time() {
     for expected in [30, 60, 120, 240] {
         let ready_at = trip(&cell, Class::RateLimited, now);
         assert_eq!(rest(&cell, now), secs(expected));
-        cell.succeed(admitted(&cell, ready_at), ready_at);
+        succeed(&cell, admitted(&cell, ready_at), ready_at);
         now = ready_at + ROUNDING;
     }
 }
@@ -116,7 +121,7 @@ fn a_clean_minute_with_a_success_lowers_the_level_by_one() {
         [(21, 3), (59, 3), (60, 2), (61, 2), (119, 2), (120, 1), (179, 1), (180, 0), (300, 0)]
     {
         let now = recovered + secs(after);
-        cell.succeed(admitted(&cell, now), now);
+        succeed(&cell, admitted(&cell, now), now);
         assert_eq!(level(&cell, now), expected, "{after} s after the good probe");
     }
     assert_eq!(cell.state_at(recovered + secs(300)).class, None);
@@ -130,7 +135,7 @@ fn idle_minutes_prove_nothing() {
     let cell = cell();
     let now = recovered_from(&cell, 3) + secs(3_600);
     assert_eq!(level(&cell, now), 3);
-    cell.succeed(admitted(&cell, now), now);
+    succeed(&cell, admitted(&cell, now), now);
     assert_eq!(level(&cell, now), 2);
 }
 
@@ -142,7 +147,7 @@ fn a_failure_starts_the_clean_minute_anew() {
     assert!(!fail(&cell, admitted(&cell, now), Class::Transport, now));
     for (after, expected) in [(60, 1), (109, 1), (110, 0)] {
         let now = recovered + secs(after);
-        cell.succeed(admitted(&cell, now), now);
+        succeed(&cell, admitted(&cell, now), now);
         assert_eq!(level(&cell, now), expected, "{after} s after the good probe");
     }
 }
@@ -169,7 +174,7 @@ fn a_reset_closes_the_cell_and_forgets_its_level() {
     let state = cell.state_at(now);
     assert_eq!((state.level, state.class, state.until), (0, None, None));
     // What was sent before the reset says nothing about after it.
-    assert!(!cell.fail(straggler, &retry_after(secs(600)), now, 0.0));
+    assert_eq!(cell.fail(straggler, &retry_after(secs(600)), None, now, 0.0), None);
     assert!(!fail(&cell, probe, Class::RateLimited, now));
     cell.release(probe, now);
     assert_eq!(cell.ready_at(now), None);

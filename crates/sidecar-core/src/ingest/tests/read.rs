@@ -84,6 +84,8 @@ async fn a_request_becomes_a_call() {
     assert_eq!(head.model.as_deref(), Some("m"));
     assert_eq!(head.model_place, ModelPlace::Json(9..12));
     assert!(head.stream);
+    assert_eq!((head.usage_asked, &head.stream_options), (false, &None));
+    assert_eq!(head.body_end, Some(BODY.len() - 1));
     assert_eq!(head.caller, Caller::anonymous());
     assert_eq!((head.pinned.as_deref(), head.deadline), (None, None));
     assert_eq!(head.queue_until - head.received, Settings::default().queue_timeout);
@@ -209,6 +211,23 @@ async fn the_content_type_says_how_a_body_is_read() {
     let blob = Request::post("/v1/blobs").header("content-type", "application/octet-stream");
     let call = call(blob, "\0\x01").await.unwrap();
     assert_eq!((&call.head().model, call.body()), (&None, &Bytes::from_static(b"\0\x01")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_knows_what_was_asked_of_its_stream_and_where() {
+    let body = r#"{"stream_options": {"include_usage":true} ,"model":"m","stream":true}"#;
+    let call = call(json(CHAT), body).await.unwrap();
+    let head = call.head();
+    assert!(head.usage_asked);
+    let options = head.stream_options.clone().unwrap();
+    assert_eq!(call.body()[options], *br#"{"include_usage":true}"#);
+    assert_eq!(call.body()[head.body_end.unwrap()..], *b"}");
+
+    let twice = r#"{"model":"m","stream_options":{},"stream_options":{}}"#;
+    assert_eq!(code(json(CHAT), twice).await, "invalid_body_duplicate_field");
+    let form = "--xyz\r\ncontent-disposition: form-data; name=\"model\"\r\n\r\nw\r\n--xyz--";
+    let call = self::call(self::form(), form).await.unwrap();
+    assert_eq!((call.head().stream_options.clone(), call.head().body_end), (None, None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,132 @@
+//! What a connection has come to since its last request, and which failures follow from its age.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use http::Extensions;
+use hyper_util::client::legacy;
+
+/// Follows one connection: a request is written, an answer is read, and so on. It travels with
+/// hyper-util's description of the connection, so that an error can be asked for it.
+///
+/// Only the connection's own task changes it. Whoever asks has got the connection's last error
+/// from that task, which orders the two.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Exchange(Arc<AtomicU8>);
+
+impl Exchange {
+    /// Something is about to be written. What follows bytes of an answer belongs to the next
+    /// request, or to one that was refused before it was all there; either way the provider has
+    /// not begun to work for it. Bytes that came before any request are no answer.
+    pub(super) fn writes(&self) {
+        let state = self.0.load(Ordering::Relaxed);
+        let answered = state & (WROTE | READ) == WROTE | READ;
+        let used = if answered { USED } else { state & USED };
+        self.change(state, WROTE | used);
+    }
+
+    /// Something was read.
+    pub(super) fn reads(&self) {
+        let state = self.0.load(Ordering::Relaxed);
+        self.change(state, state | READ);
+    }
+
+    /// Whether an earlier request was answered here and the last one has not got a single byte.
+    pub(super) fn is_silent_again(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & (USED | READ) == USED
+    }
+
+    fn change(&self, from: u8, to: u8) {
+        if from != to {
+            self.0.store(to, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether the request met a kept connection that the other side had given up: it had served
+/// before, and it was closed without one byte of an answer. Of a new connection such an end says
+/// that the provider is ill; of a kept one it most likely says that it had been idle too long.
+pub(super) fn is_stale(error: &legacy::Error) -> bool {
+    let Some(connected) = error.connect_info() else { return false };
+    let mut extras = Extensions::new();
+    connected.get_extras(&mut extras);
+    extras.get::<Exchange>().is_some_and(Exchange::is_silent_again) && is_closed(error)
+}
+
+/// Whether the connection ended, by whichever of the ways to notice it.
+fn is_closed(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let ended = error.downcast_ref::<hyper::Error>();
+        let broke = error.downcast_ref::<io::Error>();
+        if ended.is_some_and(hyper::Error::is_incomplete_message)
+            || broke.is_some_and(|error| is_end(error.kind()))
+        {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+const fn is_end(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::UnexpectedEof
+    )
+}
+
+/// A request has been written, at least in part.
+const WROTE: u8 = 1;
+/// Something has been read since.
+const READ: u8 = 2;
+/// An earlier request has been answered.
+const USED: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_counts_only_after_an_earlier_answer() {
+        let exchange = Exchange::default();
+        assert!(!exchange.is_silent_again());
+        exchange.writes();
+        exchange.writes();
+        assert!(!exchange.is_silent_again());
+        exchange.reads();
+        assert!(!exchange.is_silent_again());
+        for _ in 0..3 {
+            exchange.writes();
+            assert!(exchange.is_silent_again());
+            exchange.writes();
+            assert!(exchange.is_silent_again());
+            exchange.reads();
+            exchange.reads();
+            assert!(!exchange.is_silent_again());
+        }
+    }
+
+    #[test]
+    fn what_is_said_before_any_request_is_no_answer() {
+        let exchange = Exchange::default();
+        exchange.reads();
+        exchange.writes();
+        assert!(!exchange.is_silent_again());
+    }
+
+    #[test]
+    fn every_way_to_notice_the_end_is_known() {
+        for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof] {
+            assert!(is_closed(&io::Error::from(kind)));
+        }
+        assert!(!is_closed(&io::Error::from(io::ErrorKind::InvalidData)));
+        assert!(!is_closed(&io::Error::other("bad record")));
+    }
+}
