@@ -21,6 +21,8 @@ use crate::verdict::{Class, Verdict};
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) provider: Arc<LiveProvider>,
+    /// The canonical name of the model.
+    pub(crate) model: Arc<str>,
     pub(crate) cells: CellSet,
     pub(crate) limiter: Limiter,
     pub(crate) meter: Meter,

@@ -48,6 +48,8 @@ pub struct ProviderView {
     pub enabled: bool,
     /// How it is.
     pub status: Status,
+    /// Why it rests or is of no use, see [`Class::kind`].
+    pub status_reason: Option<&'static str>,
     /// Canonical model name to mapping.
     pub model_mappings: BTreeMap<String, Mapping>,
     /// Who entered it.
@@ -129,6 +131,7 @@ impl Admin {
             pool: config.pool,
             enabled: config.enabled,
             status,
+            status_reason: rest.and_then(|(_, class)| class).map(Class::kind),
             model_mappings: config.models.clone(),
             source: config.source,
             cooldown_until: rest.map(|(until, _)| wall + (until - now)),

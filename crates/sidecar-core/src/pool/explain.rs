@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use http::Method;
 use serde::Serialize;
 
 use super::plan::{Next, Walk};
 use super::pools::Pools;
 use super::snapshot::Tier;
-use crate::call::Head;
+use crate::call::{Caller, Head};
 use crate::clock::Instant;
 use crate::cooldown::{Cell, CellSet};
 use crate::endpoint::Endpoint;
+use crate::ingest::Family;
 use crate::provider::{ANY_MODEL, PoolName};
 
 /// Every candidate for a request, every filter, the numbers, and what would happen.
@@ -100,8 +102,20 @@ pub struct Excluded {
 }
 
 impl Pools {
-    /// What would become of a request with this head, made now. Nothing is sent or reserved.
-    pub(crate) fn explain(&self, head: &Head) -> Explanation {
+    /// What would become of a request of `caller` for `model`, made now by the protocol of
+    /// `family`: every candidate, every filter, the numbers. Nothing is sent or reserved.
+    pub fn explain(&self, model: &str, caller: Option<&str>, family: Family) -> Explanation {
+        let now = self.clock().now();
+        let head = Head {
+            model: Some(model.into()),
+            caller: caller.map_or_else(Caller::anonymous, |name| Caller(name.into())),
+            queue_until: now + self.settings().queue_timeout,
+            ..Head::of_our_own("explain", Method::POST, family, String::new(), now)
+        };
+        self.explain_head(&head)
+    }
+
+    fn explain_head(&self, head: &Head) -> Explanation {
         let now = self.clock().now();
         let model = head.model.as_deref().unwrap_or_default();
         let mut explanation = Explanation {

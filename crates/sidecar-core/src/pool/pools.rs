@@ -78,13 +78,25 @@ impl Pools {
         self.registry.sweep(now);
     }
 
-    /// What callers can ask for by name, sorted. Mappings of `*` have no names to show.
+    /// What callers can ask for by name, sorted. Mappings of `*` have no names to show, and a model
+    /// that is gone at its provider is not shown.
     pub fn models(&self) -> Vec<ModelInfo> {
         let snapshot = self.snapshot.load();
         let mut models: Vec<ModelInfo> = Vec::new();
+        let now = self.clock.now();
         let enabled = snapshot.providers.iter().filter(|provider| provider.config.enabled);
-        for (name, mapping) in enabled.flat_map(|provider| &provider.config.models) {
-            if name == ANY_MODEL {
+        for (provider, (name, mapping)) in
+            enabled.flat_map(|provider| provider.config.models.iter().map(move |m| (provider, m)))
+        {
+            let is_gone = || {
+                let endpoints = snapshot.endpoints_of(&provider.config.id).iter();
+                let mut of_model = endpoints.filter(|endpoint| *endpoint.model == **name);
+                of_model.any(|endpoint| {
+                    let state = endpoint.cells.quota.state_at(now);
+                    state.until.is_some() && state.class == Some(Class::ModelGone)
+                })
+            };
+            if name == ANY_MODEL || is_gone() {
                 continue;
             }
             let index = models.binary_search_by(|model| model.name.as_str().cmp(name));

@@ -208,6 +208,7 @@ impl Snapshot {
         let meter = if is_entered { meter } else { meter.with_callers_model() };
         Some(Endpoint {
             provider: provider.clone(),
+            model: model.clone(),
             cells,
             limiter: provider.limiter.clone(),
             meter,

@@ -14,11 +14,15 @@ pub(super) struct Learned {
 }
 
 impl Learned {
-    /// From a refusal of the `count`-th send of a minute. No refusal takes more than half of the
-    /// `stated` limit away: beyond that something else is wrong, and cooldowns are there for it.
+    /// From a refusal of the `count`-th send of a minute. One that comes before half of the
+    /// `stated` limit teaches nothing: something else is wrong, such as somebody else who uses the
+    /// key, and cooldowns are there for it.
     pub(super) fn of(stated: NonZeroU32, count: u32, now: Instant) -> Option<Self> {
-        let rpm = count.saturating_sub(1).max(stated.get().div_ceil(2));
-        let rpm = NonZeroU32::new(rpm).filter(|rpm| *rpm < stated)?;
+        let likely = stated.get().div_ceil(2)..stated.get();
+        let rpm = NonZeroU32::new(count.saturating_sub(1))?;
+        if !likely.contains(&rpm.get()) {
+            return None;
+        }
         Some(Self { rpm, since: now })
     }
 

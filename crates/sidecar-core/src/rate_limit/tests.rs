@@ -461,13 +461,19 @@ fn a_refusal_under_the_stated_limit_teaches_the_real_one() {
 }
 
 #[test]
-fn what_was_learned_never_takes_more_than_half_and_creeps_back() {
+fn what_was_learned_creeps_back_and_an_early_refusal_teaches_nothing() {
     let limiter = Limiter::window(NonZeroU32::new(40).unwrap());
     let at = |seconds| Instant::from_nanos(86_400_000_000_000) + Duration::from_secs(seconds);
-    let _ = limiter.admit(at(0)).unwrap();
+    for count in 1..=38 {
+        let _ = limiter.admit(at(0)).unwrap();
+        if count <= 20 {
+            limiter.learn(at(0), at(0));
+            assert_eq!(limiter.rpm().get(), 40);
+        }
+    }
     limiter.learn(at(0), at(0));
-    assert_eq!(limiter.rpm().get(), 20);
-    for hour in 1..=20 {
+    assert_eq!(limiter.rpm().get(), 37);
+    for hour in 1..=3 {
         let _ = limiter.admit(at(hour * 3_600)).unwrap();
     }
     assert_eq!(limiter.rpm().get(), 40);

@@ -37,12 +37,16 @@ fn overview(providers: &[Value], now: Timestamp) -> String {
     table(["NAME", "POOL", "STATUS", "RPM", "MODELS", "BASE URL", "KEY"], rows)
 }
 
-/// The status, and how long a cooldown still takes.
+/// The status, and how long a cooldown still takes or what is wrong with the key.
 pub(super) fn status(provider: &Value, now: Timestamp) -> String {
     let status = field(provider, "status");
     let left = provider.get("cooldown_until").and_then(|at| until(at, now));
     match left {
         Some(left) if status == "cooling" => format!("cooling, {left} left"),
+        _ if status == "error" => match field(provider, "status_reason").as_str() {
+            "-" => status,
+            reason => format!("{status}: {reason}"),
+        },
         _ => status,
     }
 }
@@ -100,6 +104,8 @@ mod tests {
         assert_eq!(status(&provider, NOW), "cooling");
         let provider = json!({"status": "disabled", "cooldown_until": "2026-01-01T00:04:10Z"});
         assert_eq!(status(&provider, NOW), "disabled");
+        let provider = json!({"status": "error", "status_reason": "auth"});
+        assert_eq!(status(&provider, NOW), "error: auth");
     }
 
     #[test]
