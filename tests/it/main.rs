@@ -15,6 +15,8 @@ mod edge;
 #[cfg(test)]
 mod failover;
 #[cfg(test)]
+mod heart;
+#[cfg(test)]
 mod needles;
 #[cfg(test)]
 mod proxy;

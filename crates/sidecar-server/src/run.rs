@@ -81,7 +81,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(bind)?;
     let has_providers = !sidecar.admin().providers().is_empty();
     banner::print(address, &server.made, has_providers);
-    if !server.allow_anonymous {
+    if !server.allow_anonymous && sidecar.callers().is_empty() {
         tracing::warn!(
             "callers need a key here and there is none yet: /v1 is refused with 401; \
              SIDECAR_ALLOW_ANONYMOUS=true opens it to everybody who can reach this address"

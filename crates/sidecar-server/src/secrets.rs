@@ -108,7 +108,11 @@ fn credential(env: Env<'_>, name: &str) -> Option<PathBuf> {
 /// Reads a small file that only its owner may read.
 fn read_private(variable: &'static str, path: &Path) -> Result<Secret, ConfigError> {
     let file = fs::metadata(path).map_err(|error| unusable(variable, path, &error))?;
-    if is_open_to_others(&file) {
+    // The service manager shows what it grants to the service as the rights of a group.
+    let is_credential =
+        std::env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|folder| path.starts_with(folder));
+    let others = if is_credential { 0o007 } else { 0o077 };
+    if is_open_to(&file, others) {
         let detail = format!("{0} can be read by others; run `chmod 600 {0}`", path.display());
         return Err(ConfigError::new(variable, detail));
     }
@@ -120,14 +124,14 @@ fn read_private(variable: &'static str, path: &Path) -> Result<Secret, ConfigErr
 }
 
 #[cfg(unix)]
-fn is_open_to_others(file: &fs::Metadata) -> bool {
+fn is_open_to(file: &fs::Metadata, others: u32) -> bool {
     use std::os::unix::fs::MetadataExt as _;
 
-    file.mode() & 0o077 != 0
+    file.mode() & others != 0
 }
 
 #[cfg(not(unix))]
-fn is_open_to_others(_file: &fs::Metadata) -> bool {
+fn is_open_to(_file: &fs::Metadata, _others: u32) -> bool {
     false
 }
 
@@ -144,11 +148,17 @@ fn make(path: &Path, secret: &Secret) -> io::Result<()> {
         folder.mode(0o700);
         options.mode(0o600);
     }
-    folder.create(path.parent().unwrap_or(Path::new(".")))?;
+    folder.create(folder_of(path))?;
     let mut file = options.open(path)?;
     file.write_all(secret.expose().as_bytes())?;
     file.write_all(b"\n")?;
-    file.sync_all()
+    file.sync_all()?;
+    // The store that needs it is synced with its folder, and it must not outlive its key.
+    fs::File::open(folder_of(path))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn unusable(variable: &'static str, path: &Path, error: &io::Error) -> ConfigError {

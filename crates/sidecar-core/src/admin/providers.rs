@@ -64,7 +64,7 @@ impl Admin {
         self.put(&mut stored, provider).await?;
         if has_new_key && let Some(live) = self.state.pools.provider(&id) {
             // What the old key was rested for says nothing about the new one.
-            live.key_cell.reset();
+            self.state.pools.registry().reset_key(&live);
         }
         self.provider(&id)
     }

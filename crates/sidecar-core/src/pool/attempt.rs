@@ -63,6 +63,7 @@ where
     let mut sending = pin!(ready.call(call.clone()));
     // The layers refuse in the first poll or not at all.
     let first = poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await;
+    let sent = clock.now();
     let result = match first {
         Poll::Pending => {
             admitted();
@@ -85,7 +86,7 @@ where
     }
     let status = result.as_ref().ok().map(Response::status);
     if verdict.class == Class::RateLimited {
-        endpoint.limiter.learn(started, clock.now());
+        endpoint.limiter.learn(sent, clock.now());
     }
     note(pools, endpoint, call, started, status, &verdict);
     match result {

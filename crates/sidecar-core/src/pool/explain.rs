@@ -134,7 +134,7 @@ impl Pools {
         if !walk.has_any() {
             return explanation;
         }
-        match walk.next(now) {
+        match walk.next(now, now) {
             Next::Try(_, endpoint) => {
                 let name = endpoint.provider.name.as_ref();
                 explanation.outcome = format!("sent to {name} at once");

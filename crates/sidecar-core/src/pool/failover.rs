@@ -13,8 +13,9 @@ use super::answer::{ResponseBody, Served, answer};
 use super::attempt::{Step, attempt};
 use super::plan::{Next, Position, Walk};
 use super::pools::Pools;
+use super::snapshot::ModelPlan;
 use super::wait::Waiting;
-use crate::call::Call;
+use crate::call::{Call, Head};
 use crate::callers::{Admit, CallerPermit, CallerRefusal, is_task_id};
 use crate::clock::Instant;
 use crate::endpoint::Endpoint;
@@ -63,7 +64,7 @@ fn admit_caller(pools: &Pools, call: &Call) -> Result<Option<Arc<CallerPermit>>,
     let clock = pools.clock();
     let wanted = Admit::new(head.model.as_deref(), clock.now(), clock.wall()).task(task);
     let permit = Arc::new(live.admit(&wanted).map_err(|refusal| match refusal {
-        CallerRefusal::Model => unknown_model(head.model.as_deref()),
+        CallerRefusal::Model => unknown_model(head),
         refusal => Error::CallerLimit(refusal),
     })?);
     Ok(Some(head.permit.get_or_init(|| permit).clone()))
@@ -76,6 +77,9 @@ struct Attempts<'a> {
     call: &'a Call,
     waiting: Waiting<'a>,
     made: u32,
+    /// Whether the last attempt may have cost the provider something, so that the next one needs
+    /// leave.
+    owes: bool,
     /// Whether the next attempt has been allowed already.
     has_leave: bool,
     /// The last endpoint that failed, and how.
@@ -98,6 +102,7 @@ impl<'a> Attempts<'a> {
             call,
             waiting,
             made: 0,
+            owes: false,
             has_leave: false,
             failed: None,
             failed_at: call.head().received,
@@ -115,61 +120,79 @@ impl<'a> Attempts<'a> {
         B::Error: Into<BoxError>,
     {
         let (head, clock) = (self.call.head(), self.pools.clock());
-        let plan = self.pools.plan(head).ok_or_else(|| unknown_model(head.model.as_deref()))?;
-        let mut walk = Walk::new(&plan, head);
-        if !walk.has_any() {
-            return Err(unknown_model(head.model.as_deref()));
-        }
         self.pools.budget().deposit(clock.now());
-        if self.waiting.must_queue() {
-            // Whoever waits already has the older right to the next slot.
-            self.queue(&walk).await?;
-        }
-        loop {
-            let now = clock.now();
-            let next = walk.next(now);
-            if self.made >= self.settings.max_pool_retries {
-                return Err(self.give_up(next.is_at(now)));
+        // Planned anew when the providers have changed while it waited.
+        'plan: loop {
+            let plan = self.pools.plan(head).ok_or_else(|| unknown_model(head))?;
+            let mut walk = Walk::new(&plan, head);
+            if !walk.has_any() {
+                return Err(unknown_model(head));
             }
-            match next {
-                Next::Try(position, endpoint) => {
-                    if !self.may_try_again(now) {
-                        return Err(self.give_up(None));
-                    }
-                    match self.attempt(endpoint, client.clone(), false).await? {
-                        Step::Done(response) => return Ok(self.answer(response, endpoint)),
-                        Step::Fault(error, true) => {
-                            walk.require_larger_window(endpoint);
-                            self.fault = Some(error);
-                        }
-                        Step::Fault(error, false) => return Err(error),
-                        // It is busy after all; the next walk sees when it is free.
-                        Step::Refused => self.waiting.after_refusal().await?,
-                        Step::Failed(class) => {
-                            walk.exclude(position);
-                            self.failed = Some((position, class));
-                            self.failed_at = now;
-                        }
-                    }
+            if self.waiting.must_queue() {
+                // Whoever waits already has the older right to the next slot.
+                self.queue(&walk).await?;
+                if self.is_stale(&plan) {
+                    continue 'plan;
                 }
-                Next::Wait(at) if self.fault.is_none() && at <= head.queue_until => {
-                    self.queue(&walk).await?;
-                    self.waiting.until(at).await?;
-                    if clock.now() - self.failed_at >= FORGIVENESS {
-                        // Time has passed, and whoever failed before may do better now.
-                        walk.forgive();
-                        self.failed = None;
-                    }
-                }
-                Next::Nothing(_) if self.pause_for_retry(now, &mut walk).await? => {}
-                next => {
-                    if let Some(response) = self.try_early(&walk, &client, now).await? {
-                        return Ok(response);
-                    }
+            }
+            loop {
+                let now = clock.now();
+                let next = walk.next(now, self.waiting.since().unwrap_or(now));
+                if self.made >= self.settings.max_pool_retries {
                     return Err(self.give_up(next.is_at(now)));
                 }
+                match next {
+                    Next::Try(position, endpoint) => {
+                        if !self.may_try_again(now) {
+                            return Err(self.give_up(None));
+                        }
+                        match self.attempt(endpoint, client.clone(), false).await? {
+                            Step::Done(response) => return Ok(self.answer(response, endpoint)),
+                            Step::Fault(error, true) => {
+                                walk.require_larger_window(endpoint);
+                                self.fault = Some(error);
+                            }
+                            Step::Fault(error, false) => return Err(error),
+                            // It is busy after all; the next walk sees when it is free.
+                            Step::Refused => self.waiting.after_refusal().await?,
+                            Step::Failed(class) => {
+                                walk.exclude(position);
+                                self.failed = Some((position, class));
+                                self.failed_at = now;
+                                self.owes = is_costly(class);
+                            }
+                        }
+                    }
+                    Next::Wait(at) if self.fault.is_none() && at <= head.queue_until => {
+                        self.queue(&walk).await?;
+                        self.waiting.until(at).await?;
+                        if self.is_stale(&plan) {
+                            self.failed = None;
+                            continue 'plan;
+                        }
+                        if clock.now() - self.failed_at >= FORGIVENESS {
+                            // Time has passed, and whoever failed before may do better now.
+                            walk.forgive();
+                            self.failed = None;
+                        }
+                    }
+                    Next::Wait(_) | Next::Nothing(_)
+                        if self.pause_for_retry(now, &mut walk).await? => {}
+                    next => {
+                        if let Some(response) = self.try_early(&walk, &client, now).await? {
+                            return Ok(response);
+                        }
+                        return Err(self.give_up(next.is_at(now)));
+                    }
+                }
             }
         }
+    }
+
+    /// Whether the providers have changed since `plan` was made.
+    fn is_stale(&self, plan: &Arc<ModelPlan>) -> bool {
+        let fresh = self.pools.plan(self.call.head());
+        fresh.is_none_or(|fresh| !Arc::ptr_eq(&fresh, plan))
     }
 
     /// Takes a place in the queue and waits for its turn, unless the slot that would come to it
@@ -211,14 +234,16 @@ impl<'a> Attempts<'a> {
             None => sending.await,
             Some(deadline) => {
                 let deadline = self.pools.clock().to_tokio(deadline);
-                tokio::time::timeout_at(deadline, sending)
-                    .await
-                    .map_err(|_| Error::UpstreamTimeout)?
+                match tokio::time::timeout_at(deadline, sending).await {
+                    Ok(step) => step,
+                    Err(_) => return Err(self.fault.take().unwrap_or(Error::UpstreamTimeout)),
+                }
             }
         };
         if !matches!(step, Step::Refused | Step::Fault(_, false)) {
             self.made += 1;
             self.has_leave = false;
+            self.owes = false;
         }
         Ok(step)
     }
@@ -226,7 +251,11 @@ impl<'a> Attempts<'a> {
     /// A lone provider that has failed by chance gets one more try after a pause.
     async fn pause_for_retry(&mut self, now: Instant, walk: &mut Walk<'_>) -> Result<bool, Error> {
         let Some((position, class)) = self.failed else { return Ok(false) };
-        if self.retried || !is_transient(class) || walk.is_busy(position, now) {
+        if self.retried
+            || self.fault.is_some()
+            || !is_transient(class)
+            || walk.is_busy(position, now)
+        {
             return Ok(false);
         }
         self.retried = true;
@@ -274,8 +303,7 @@ impl<'a> Attempts<'a> {
     /// nothing; others are bounded for all requests together. Leave once given lasts until
     /// something is sent.
     fn may_try_again(&mut self, now: Instant) -> bool {
-        let costly = self.failed.is_some_and(|(_, class)| is_costly(class));
-        self.has_leave = self.has_leave || !costly || self.pools.budget().withdraw(now);
+        self.has_leave = self.has_leave || !self.owes || self.pools.budget().withdraw(now);
         self.has_leave
     }
 
@@ -304,8 +332,8 @@ impl<'a> Attempts<'a> {
     }
 }
 
-fn unknown_model(model: Option<&str>) -> Error {
-    Error::UnknownModel(model.unwrap_or_default().to_owned())
+fn unknown_model(head: &Head) -> Error {
+    Error::UnknownModel(head.model.as_deref().unwrap_or_default().to_owned())
 }
 
 const fn is_transient(class: Class) -> bool {

@@ -53,6 +53,11 @@ impl Journal {
         kept.events.extend(news.events.into_iter().take(room));
     }
 
+    /// The cell of `key` is to be saved again, or forgotten.
+    pub(crate) fn note(&self, key: CellKey) {
+        self.news().cells.insert(key);
+    }
+
     /// There is something that should be written at once.
     pub(crate) fn wake(&self) {
         self.wake.notify_one();
@@ -123,5 +128,6 @@ impl TripObserver for Watch {
     }
 }
 
-/// Events that may wait to be written; more come only while the store cannot be.
+/// Events that may wait to be written. More come only while the store cannot be, and then the
+/// newest are dropped.
 const MOST_EVENTS: usize = 1_000;

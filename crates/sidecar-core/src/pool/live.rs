@@ -27,8 +27,8 @@ pub(crate) struct LiveProvider {
 }
 
 /// The live state by what it belongs to. A rebuilt snapshot finds what the last one used; what no
-/// snapshot uses any more is forgotten, but for cells that rest or have a past, and for limiters,
-/// whose last minute must count on.
+/// snapshot uses any more is forgotten, but for cells that rest, and for limiters, whose last minute
+/// must count on.
 #[derive(Debug)]
 pub(crate) struct Registry {
     maps: Mutex<Maps>,
@@ -233,10 +233,43 @@ impl Registry {
         cell
     }
 
-    /// Forgets cells that nothing uses and that have nothing to remember.
+    /// Ends every rest of a provider, of whatever model, and forgets why.
+    pub(crate) fn reset(&self, config: &Provider) {
+        let origin = config.base_url.origin();
+        let mut reset = Vec::new();
+        for (key, cell) in &self.maps().cells {
+            let is_its = match key {
+                CellKey::Key(id) => **id == *config.id,
+                CellKey::Quota(account, _) => **account == *config.account_key(),
+                CellKey::Endpoint(of, _) | CellKey::Origin(of) => **of == *origin,
+            };
+            if is_its {
+                cell.reset();
+                reset.push(key.clone());
+            }
+        }
+        reset.into_iter().for_each(|key| self.journal.note(key));
+    }
+
+    /// Forgets what a provider's key was rested for: it has a new one.
+    pub(crate) fn reset_key(&self, provider: &LiveProvider) {
+        provider.key_cell.reset();
+        self.journal.note(CellKey::Key(provider.config.id.as_str().into()));
+    }
+
+    /// Forgets cells that nothing uses and that do not rest. Callers can make up models, and so
+    /// cells, without end: what such a one has come to is not worth keeping.
     pub(crate) fn sweep_cells(&self) {
-        let mut maps = self.maps();
-        maps.cells.retain(|_, cell| Arc::strong_count(cell) > 1 || !cell.is_untouched());
+        let now = self.clock.now();
+        let mut gone = Vec::new();
+        self.maps().cells.retain(|key, cell| {
+            let is_kept = Arc::strong_count(cell) > 1 || cell.state_at(now).until.is_some();
+            if !is_kept {
+                gone.push(key.clone());
+            }
+            is_kept
+        });
+        gone.into_iter().for_each(|key| self.journal.note(key));
     }
 
     /// Forgets what nothing uses any more. A limiter is kept while its last minute may count.

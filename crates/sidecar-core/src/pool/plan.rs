@@ -84,8 +84,8 @@ impl<'a> Walk<'a> {
     }
 
     /// The best endpoint of the first tier that has one free: most headroom first, then fewest in
-    /// flight, then by turns.
-    pub(super) fn next(&self, now: Instant) -> Next<'a> {
+    /// flight, then by turns. `since` is when the request began to wait for one.
+    pub(super) fn next(&self, now: Instant, since: Instant) -> Next<'a> {
         let mut soonest = Soonest::default();
         for (tier_index, tier) in self.plan.tiers.iter().enumerate() {
             let mut of_tier = Soonest::default();
@@ -94,7 +94,7 @@ impl<'a> Walk<'a> {
             }
             // A slot that is free in a moment is cheaper than the next pool.
             if let Some(at) = of_tier.promising
-                && at - now <= tier.spill_after.max(MOMENT)
+                && at - since <= tier.spill_after.max(MOMENT)
                 && at <= self.head.queue_until
             {
                 return Next::Wait(at);

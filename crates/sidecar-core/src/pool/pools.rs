@@ -156,6 +156,13 @@ impl Pools {
             let all = [&cells.quota, &cells.endpoint, &cells.origin];
             all.into_iter().filter_map(|cell| resting(cell)).max_by_key(|(until, _)| *until)
         };
+        // One that serves any model by its own name has no endpoints until they are asked for.
+        let any = snapshot.without_model();
+        let any = any.iter().flat_map(|plan| plan.endpoints());
+        let mut any = any.filter(|endpoint| endpoint.provider.config.id == provider.config.id);
+        if let Some(rest) = any.find_map(|endpoint| resting(&endpoint.cells.origin)) {
+            return Some(rest);
+        }
         let endpoints = snapshot.endpoints_of(&provider.config.id).iter();
         endpoints
             .map(of_endpoint)
@@ -164,13 +171,10 @@ impl Pools {
             .min_by_key(|(until, _)| *until)
     }
 
-    /// Ends every rest of the provider `id` and forgets why.
+    /// Ends every rest of `provider`, of whatever model, and forgets why.
     pub(crate) fn reset(&self, provider: &LiveProvider) {
-        provider.key_cell.reset();
+        self.registry.reset(&provider.config);
         provider.health.reset();
-        for endpoint in self.snapshot.load().endpoints_of(&provider.config.id) {
-            endpoint.cells.reset();
-        }
     }
 
     /// The endpoint of `provider` for `model`, or for a request that names none.

@@ -220,7 +220,7 @@ impl Snapshot {
 }
 
 impl ModelPlan {
-    fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+    pub(super) fn endpoints(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         self.tiers.iter().flat_map(|tier| &tier.endpoints)
     }
 }

@@ -206,7 +206,7 @@ mod choosing {
 
     /// The provider that comes next.
     fn next(walk: &Walk<'_>, now: Instant) -> String {
-        match walk.next(now) {
+        match walk.next(now, now) {
             Next::Try(_, endpoint) => endpoint.provider.name.to_string(),
             other => panic!("nobody is next: {other:?}"),
         }
@@ -214,7 +214,7 @@ mod choosing {
 
     /// Excludes the provider that comes next, and says which.
     fn exclude_next(walk: &mut Walk<'_>, now: Instant) -> String {
-        let Next::Try(position, endpoint) = walk.next(now) else { panic!("nobody is next") };
+        let Next::Try(position, endpoint) = walk.next(now, now) else { panic!("nobody is next") };
         let name = endpoint.provider.name.to_string();
         walk.exclude(position);
         name
@@ -222,7 +222,7 @@ mod choosing {
 
     /// Rests the account of the provider that comes next for 30 s from `now` on.
     fn rest_next(walk: &Walk<'_>, now: Instant) {
-        let Next::Try(_, endpoint) = walk.next(now) else { panic!("nobody is next") };
+        let Next::Try(_, endpoint) = walk.next(now, now) else { panic!("nobody is next") };
         let quota = &endpoint.cells.quota;
         quota.fail(
             quota.admit(now, MINUTE).unwrap(),
@@ -284,7 +284,7 @@ mod choosing {
         primary.sort_unstable();
         assert_eq!(primary, ["one", "two"]);
         assert_eq!(exclude_next(&mut walk, now), "three");
-        assert!(matches!(walk.next(now), Next::Nothing(_)));
+        assert!(matches!(walk.next(now, now), Next::Nothing(_)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -298,7 +298,7 @@ mod choosing {
         advance(SECOND).await;
         let now = rig.clock.now();
         rest_next(&walk, now);
-        let Next::Wait(at) = walk.next(now) else { panic!("somebody is ready") };
+        let Next::Wait(at) = walk.next(now, now) else { panic!("somebody is ready") };
         assert!(at >= start + SECOND * 30 && at < start + SECOND * 31);
         assert_eq!(next(&walk, at), "one");
     }
@@ -312,7 +312,7 @@ mod choosing {
             let plan = rig.pools.plan(&head).unwrap();
             let mut walk = Walk::new(&plan, &head);
             assert_eq!(exclude_next(&mut walk, now), "two");
-            assert!(matches!(walk.next(now), Next::Nothing(_)));
+            assert!(matches!(walk.next(now, now), Next::Nothing(_)));
         }
     }
 
@@ -326,7 +326,7 @@ mod choosing {
             let plan = rig.pools.plan(&head).unwrap();
             let mut walk = Walk::new(&plan, &head);
             assert_eq!(exclude_next(&mut walk, now), expected);
-            assert!(matches!(walk.next(now), Next::Nothing(_)));
+            assert!(matches!(walk.next(now, now), Next::Nothing(_)));
         }
     }
 }

@@ -26,6 +26,11 @@ impl<'a> Waiting<'a> {
         Self { pools, call, ticket, since, queued, refusals: 0 }
     }
 
+    /// Since when it waits, if it does.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// How long it has waited.
     pub(super) fn queued(&self) -> Duration {
         self.queued

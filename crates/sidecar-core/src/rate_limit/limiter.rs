@@ -153,6 +153,13 @@ impl Limiter {
         });
     }
 
+    /// What was acknowledged last was not durable after all: a new record is due.
+    pub fn touch(&self) {
+        if let Some(lease) = &mut self.inner().lease {
+            lease.change();
+        }
+    }
+
     /// Counts what an earlier run has sent. `age` is how long ago, by wall time, `record` was
     /// taken; zero if that seems to lie in the future. What may have followed the record counts as
     /// sent now.

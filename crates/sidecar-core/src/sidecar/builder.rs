@@ -29,7 +29,7 @@ pub struct SidecarBuilder {
     env_provider: Option<ProviderPatch>,
 }
 
-/// Why a [`Sidecar`] could not be opened. The store has not been changed.
+/// Why a [`Sidecar`] could not be opened. No provider, setting or caller has been changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

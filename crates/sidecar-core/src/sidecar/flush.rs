@@ -131,6 +131,10 @@ impl Work {
         let written = self.write_state(windows.collect(), news, wall).await;
         for (_, limiter, record) in &taken {
             limiter.acknowledge(record);
+            if written.is_err() {
+                // It may send on, but it is not written.
+                limiter.touch();
+            }
         }
         written
     }
@@ -196,17 +200,19 @@ impl Drop for Flusher {
 
 async fn run(work: Arc<Mutex<Work>>, pools: Pools) {
     let clock = pools.clock();
+    let mut due = clock.now() + INTERVAL;
     loop {
-        let tick = clock.sleep_until(clock.now() + INTERVAL);
-        let woken = tokio::select! {
-            () = tick => false,
-            () = pools.registry().journal().woken() => true,
-        };
+        tokio::select! {
+            () = clock.sleep_until(due) => {}
+            () = pools.registry().journal().woken() => {}
+        }
         let mut work = work.lock().await;
         let state = work.flush_state().await;
-        if woken {
+        // However often it is woken, the usage has its own beat.
+        if clock.now() < due {
             continue;
         }
+        due = clock.now() + INTERVAL;
         let usage = work.flush_usage().await;
         let pruned = work.prune().await;
         if let Err(error) = state.and(usage).and(pruned) {

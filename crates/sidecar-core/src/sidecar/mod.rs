@@ -71,8 +71,8 @@ impl Sidecar {
         self.state.store.is_healthy()
     }
 
-    /// Writes what is not written yet and closes the store. Requests are served on, but what they
-    /// use is no longer written.
+    /// Writes what is not written yet and closes the store. Requests that are under way go on, but
+    /// what they use is no longer written; if the limits are kept in a file, nothing more is sent.
     pub async fn close(&self) -> Result<(), StoreError> {
         let flushed = self.state.flusher.stop().await;
         self.state.store.close().await?;
