@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use super::health::HealthRecord;
 use super::journal::{Journal, Watch};
@@ -39,6 +40,8 @@ pub(crate) struct Registry {
 #[derive(Debug, Default)]
 struct Maps {
     limiters: HashMap<Box<str>, Limiter>,
+    /// Under which key the limiter of a provider id was last.
+    accounts: HashMap<Box<str>, Box<str>>,
     health: HashMap<Box<str>, Weak<HealthRecord>>,
     in_flight: HashMap<Box<str>, Weak<()>>,
     cells: HashMap<CellKey, Arc<Cell>>,
@@ -208,6 +211,13 @@ impl Registry {
                 limiter
             }
         };
+        // What a provider has sent counts on in the account it moves to.
+        let account = maps.accounts.insert(config.id.as_str().into(), config.account_key().into());
+        if let Some(account) = account.filter(|account| **account != *config.account_key())
+            && let Some(before) = maps.limiters.get(&account)
+        {
+            limiter.restore(&before.export(now), Duration::ZERO, now);
+        }
         let health = upgrade_or_default(&mut maps.health, &config.id);
         let in_flight = upgrade_or_default(&mut maps.in_flight, &config.id);
         drop(maps);
@@ -276,6 +286,8 @@ impl Registry {
     pub(crate) fn sweep(&self, now: Instant) {
         self.sweep_cells();
         let mut maps = self.maps();
+        let Maps { accounts, health, .. } = &mut *maps;
+        accounts.retain(|id, _| health.get(id).is_some_and(|health| health.strong_count() > 0));
         maps.health.retain(|_, health| health.strong_count() > 0);
         maps.in_flight.retain(|_, in_flight| in_flight.strong_count() > 0);
         maps.limiters.retain(|_, limiter| limiter.is_shared() || limiter.headroom(now) < 1.0);

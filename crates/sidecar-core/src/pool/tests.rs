@@ -692,6 +692,22 @@ mod state {
     use super::*;
 
     #[tokio::test(start_paused = true)]
+    async fn what_a_provider_has_sent_counts_on_in_the_account_it_moves_to() {
+        let rig = Rig::new([limited_to("one", 10), provider("two")]);
+        let now = rig.clock.now();
+        for _ in 0..7 {
+            let _ = rig.live("one").limiter.admit(now).unwrap();
+        }
+        let moved = provider_with("one", json!({"rpm_limit": 10, "account": "shared"}));
+        rig.pools.replace([moved, provider("two")], Settings::default());
+        assert_eq!(rig.live("one").limiter.free(now), 3);
+        // Once only, however often the providers change.
+        let moved = provider_with("one", json!({"rpm_limit": 10, "account": "shared"}));
+        rig.pools.replace([moved], Settings::default());
+        assert_eq!(rig.live("one").limiter.free(now), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_request_is_in_flight_until_its_body_is_dropped() {
         let rig = Rig::new([provider("one"), fallback("two")]).script("one", [LIMITED]);
         let response = rig.send_now().await.unwrap();

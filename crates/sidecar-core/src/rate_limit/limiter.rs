@@ -153,6 +153,11 @@ impl Limiter {
         });
     }
 
+    /// What it has sent in the last minute, for another limiter that takes over from it.
+    pub(crate) fn export(&self, now: Instant) -> WindowRecord {
+        WindowRecord::new(self.inner().window.sends(now), 0, Mark::default(), now)
+    }
+
     /// What was acknowledged last was not durable after all: a new record is due.
     pub fn touch(&self) {
         if let Some(lease) = &mut self.inner().lease {
@@ -270,7 +275,10 @@ impl Inner {
 
     fn admit(&mut self, now: Instant) -> Result<Slot, Instant> {
         if let Some(learned) = self.learned {
-            self.follow(learned.creep(self.stated, now));
+            let crept = learned.creep(self.stated, now);
+            if crept.map(|crept| crept.rpm) != Some(learned.rpm) {
+                self.follow(crept);
+            }
         }
         if let Some(at) = self.ready_at(now) {
             return Err(at);
