@@ -21,6 +21,8 @@ mod needles;
 #[cfg(test)]
 mod proxy;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod refused_start;
 #[cfg(test)]
 mod sim;

@@ -56,6 +56,7 @@ pub mod cooldown;
 pub mod dispatch;
 mod endpoint;
 pub mod error;
+mod fields;
 pub mod first_byte;
 pub mod ingest;
 mod jitter;

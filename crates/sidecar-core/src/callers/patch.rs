@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU32;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::{CallerRecord, Delivery, KeyRecord, Usd};
 use crate::clock::Timestamp;
+use crate::fields::{has_control, in_range, nullable, text};
 use crate::provider::FieldError;
 use crate::secret::Secret;
 
@@ -156,15 +157,6 @@ impl CallerPatch {
     }
 }
 
-/// Tells `null` (`Some(None)`) from a field that was left out (`None`).
-fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Option::<T>::deserialize(deserializer).map(Some)
-}
-
 fn valid_models(models: Vec<String>) -> Result<Vec<String>, FieldError> {
     let invalid = |detail: &str| Err(FieldError::invalid("models", detail));
     if models.len() > 1_000 {
@@ -195,24 +187,6 @@ fn time(field: &'static str, text: &str) -> Result<Timestamp, FieldError> {
     let at = text.parse::<jiff::Timestamp>();
     at.map(|at| Timestamp::from_millis(at.as_millisecond()))
         .map_err(|_| FieldError::invalid(field, "must be a time such as 2030-01-31T00:00:00Z"))
-}
-
-fn text(field: &'static str, value: String, max: usize) -> Result<String, FieldError> {
-    if value.chars().count() > max || has_control(&value) {
-        let detail = format!("must be at most {max} characters, without control characters");
-        return Err(FieldError::invalid(field, detail));
-    }
-    Ok(value)
-}
-
-fn has_control(value: &str) -> bool {
-    value.chars().any(char::is_control)
-}
-
-fn in_range(field: &'static str, value: u32, max: u32) -> Result<NonZeroU32, FieldError> {
-    NonZeroU32::new(value)
-        .filter(|value| value.get() <= max)
-        .ok_or_else(|| FieldError::invalid(field, format!("must be from 1 to {max}")))
 }
 
 /// What usage is booked under that belongs to no caller.

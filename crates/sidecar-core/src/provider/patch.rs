@@ -1,14 +1,14 @@
 //! A change to a provider as it comes in: every field optional, unknown ones refused.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::HeaderValue;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::{ANY_MODEL, Api, LimitShape, Mapping, PoolName, Provider, Source};
 use crate::clock::Timestamp;
+use crate::fields::{has_control, in_range, nullable, text};
 use crate::secret::Secret;
 use crate::url::BaseUrl;
 
@@ -240,15 +240,6 @@ impl FieldError {
     }
 }
 
-/// Tells `null` (`Some(None)`) from a field that was left out (`None`).
-fn nullable<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Option::<T>::deserialize(deserializer).map(Some)
-}
-
 fn parse_base_url(url: &str, private_allowed: bool) -> Result<BaseUrl, FieldError> {
     let invalid =
         |error: &dyn std::fmt::Display| FieldError::invalid("api_base_url", error.to_string());
@@ -303,26 +294,10 @@ fn valid_models(
     Ok(models)
 }
 
-fn text(field: &'static str, value: String, max: usize) -> Result<String, FieldError> {
-    if value.chars().count() > max || has_control(&value) {
-        let detail = format!("must be at most {max} characters, without control characters");
-        return Err(FieldError::invalid(field, detail));
-    }
-    Ok(value)
-}
-
-fn has_control(value: &str) -> bool {
-    value.chars().any(char::is_control)
-}
-
-fn in_range(field: &'static str, value: u32, max: u32) -> Result<NonZeroU32, FieldError> {
-    NonZeroU32::new(value)
-        .filter(|value| value.get() <= max)
-        .ok_or_else(|| FieldError::invalid(field, format!("must be from 1 to {max}")))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
 
     fn patch(json: serde_json::Value) -> ProviderPatch {
