@@ -22,6 +22,7 @@
 mod callers;
 mod error;
 mod explain;
+mod live;
 mod providers;
 mod settings;
 mod stats;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 
 pub use self::callers::{CallerKeyView, CallerStatus, CallerView};
 pub use self::error::AdminError;
+pub use self::live::LiveView;
 pub use self::settings::{SettingSource, SettingView};
 pub use self::stats::{
     CooldownEvent, CostNumber, DailyRow, HourlyFilter, HourlyRow, HourlyStats, MOST_DAYS,

@@ -168,10 +168,7 @@ impl Admin {
     ///
     /// The store cannot be read; so for the other statistics.
     pub async fn stats_total(&self) -> Result<TotalStats, AdminError> {
-        let mut sum = UsageCounts::default();
-        for (_, counts) in self.state.flusher.usage_daily(i64::MIN..=i64::MAX).await? {
-            sum.add(&counts);
-        }
+        let sum = self.state.flusher.total().await?;
         Ok(TotalStats {
             total_requests: sum.requests,
             total_errors: sum.errors,

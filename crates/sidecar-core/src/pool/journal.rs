@@ -1,6 +1,6 @@
 //! What of the live state has changed and is to outlive a restart.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -17,6 +17,8 @@ use crate::verdict::Scope;
 pub(crate) struct Journal {
     news: Mutex<News>,
     wake: Notify,
+    /// The last rests that began, the newest first.
+    recent: Mutex<VecDeque<CooldownEvent>>,
 }
 
 /// What has changed since it was last taken.
@@ -68,6 +70,17 @@ impl Journal {
         self.wake.notified().await;
     }
 
+    /// The last rests that began in this run, the newest first; at most [`MOST_RECENT`].
+    pub(crate) fn recent(&self) -> Vec<CooldownEvent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn remember(&self, event: CooldownEvent) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.truncate(MOST_RECENT - 1);
+        recent.push_front(event);
+    }
+
     /// A poisoned mutex guards plain collections that are valid at every step.
     fn news(&self) -> MutexGuard<'_, News> {
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
@@ -117,6 +130,7 @@ impl TripObserver for Watch {
             news.events.push(NewEvent { at_ms: at.as_millis(), body: event.to_bytes() });
         }
         drop(news);
+        self.journal.remember(event);
         // A restart right after it should not forget it.
         self.journal.wake();
     }
@@ -128,6 +142,8 @@ impl TripObserver for Watch {
     }
 }
 
+/// How many rests are remembered.
+pub(crate) const MOST_RECENT: usize = 50;
 /// Events that may wait to be written. More come only while the store cannot be, and then the
 /// newest are dropped.
 const MOST_EVENTS: usize = 1_000;

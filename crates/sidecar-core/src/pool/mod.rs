@@ -25,7 +25,7 @@ mod wait;
 pub use self::answer::{ResponseBody, Served};
 pub use self::explain::{Candidate, CellView, Excluded, Explanation, PoolCandidates};
 pub use self::health::Health;
-pub(crate) use self::journal::News;
+pub(crate) use self::journal::{MOST_RECENT, News};
 pub use self::layer::PoolLayer;
 pub(crate) use self::live::LiveProvider;
 pub use self::pools::{ModelInfo, Pools};

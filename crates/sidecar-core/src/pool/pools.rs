@@ -199,6 +199,11 @@ impl Pools {
         self.emergency.count()
     }
 
+    /// How many requests wait for a free slot.
+    pub fn queue_depth(&self) -> u32 {
+        self.queue.depth()
+    }
+
     pub(super) fn emergency(&self) -> &Emergency {
         &self.emergency
     }

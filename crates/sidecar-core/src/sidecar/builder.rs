@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::Sidecar;
 use super::flush::Flusher;
@@ -102,8 +102,19 @@ impl SidecarBuilder {
         let callers = open_callers(&stored, &*store, pools.clock()).await?;
         // After the limits are there and before anything can be sent.
         let flusher = Flusher::start(&pools, store.clone(), loaded.usage_batch).await;
-        let stored = Mutex::new(stored);
-        let state = State { pools, store, vault, flusher, callers, pinned, env_provider, stored };
+        let started = pools.clock().wall();
+        let state = State {
+            pools,
+            store,
+            vault,
+            flusher,
+            callers,
+            pinned,
+            env_provider,
+            stored: Mutex::new(stored),
+            started,
+            cooldowns_before: OnceCell::new(),
+        };
         Ok(Sidecar { state: Arc::new(state) })
     }
 }

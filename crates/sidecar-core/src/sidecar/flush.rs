@@ -5,21 +5,24 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::task::AbortHandle;
 
 use crate::clock::Timestamp;
 use crate::pool::{News, Pools, cell_to_bytes, window_to_bytes};
 use crate::rate_limit::{Limiter, WindowRecord};
 use crate::store::{Change, Store, StoreError, Table, UsageBatch};
-use crate::usage::{DailyKey, UsageCounts, UsageKey};
+use crate::usage::{DailyKey, Ledger, UsageCounts, UsageKey};
 
 /// Writes every [`INTERVAL`], and at once when it is asked to, until it is stopped or dropped.
 #[derive(Debug)]
 pub(crate) struct Flusher {
     work: Arc<Mutex<Work>>,
     store: Arc<dyn Store>,
+    ledger: Ledger,
     task: AbortHandle,
+    /// What was on the books before this run, once somebody has asked.
+    before: OnceCell<UsageCounts>,
 }
 
 #[derive(Debug)]
@@ -45,7 +48,8 @@ impl Flusher {
         }
         let work = Arc::new(Mutex::new(work));
         let task = tokio::spawn(run(work.clone(), pools.clone()));
-        Self { work, store, task: task.abort_handle() }
+        let ledger = pools.ledger().clone();
+        Self { work, store, ledger, task: task.abort_handle(), before: OnceCell::new() }
     }
 
     /// Writes what is left. Nothing is written afterwards, and nothing is sent.
@@ -54,6 +58,27 @@ impl Flusher {
         let mut work = self.work.lock().await;
         let state = work.close_state().await;
         work.flush_usage().await.and(state)
+    }
+
+    /// The sum over everything on the books, up to this moment. The store is read once, at the
+    /// first time.
+    pub(crate) async fn total(&self) -> Result<UsageCounts, StoreError> {
+        let mut total = *self.before.get_or_try_init(|| self.before()).await?;
+        total.add(&self.ledger.booked());
+        Ok(total)
+    }
+
+    /// What the store holds that this run has not brought there.
+    async fn before(&self) -> Result<UsageCounts, StoreError> {
+        // Nothing is written meanwhile.
+        let mut work = self.work.lock().await;
+        work.flush_usage().await?;
+        let mut before = UsageCounts::default();
+        for (_, counts) in self.store.usage_daily(i64::MIN..=i64::MAX).await? {
+            before.add(&counts);
+        }
+        before.subtract(&self.ledger.taken());
+        Ok(before)
     }
 
     /// The usage of `hours`, also what was not written a moment ago.

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::flush::Flusher;
+use crate::admin::CooldownEvent;
 use crate::callers::{CallerRecord, Callers};
+use crate::clock::Timestamp;
 use crate::keys::Vault;
 use crate::pool::Pools;
 use crate::provider::Provider;
@@ -30,6 +32,10 @@ pub(crate) struct State {
     /// What the store holds. The lock is held from reading it to the durable change, so that no
     /// two changes lose one another.
     pub(crate) stored: Mutex<Stored>,
+    /// When this run began.
+    pub(crate) started: Timestamp,
+    /// The last rests of earlier runs, once somebody has asked.
+    pub(crate) cooldowns_before: OnceCell<Vec<CooldownEvent>>,
 }
 
 /// What the store holds of providers and settings.

@@ -83,6 +83,20 @@ impl UsageCounts {
 
     /// Adds `other` to `self`, stopping at the largest number rather than wrapping.
     pub fn add(&mut self, other: &Self) {
+        self.combine(other, u64::saturating_add, u128::saturating_add);
+    }
+
+    /// Takes `other`, which is a part of it, out of `self`.
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        self.combine(other, u64::saturating_sub, u128::saturating_sub);
+    }
+
+    fn combine(
+        &mut self,
+        other: &Self,
+        counts: fn(u64, u64) -> u64,
+        money: fn(u128, u128) -> u128,
+    ) {
         let pairs = [
             (&mut self.requests, other.requests),
             (&mut self.errors, other.errors),
@@ -100,11 +114,11 @@ impl UsageCounts {
             (&mut self.suspect, other.suspect),
         ];
         for (sum, value) in pairs {
-            *sum = sum.saturating_add(value);
+            *sum = counts(*sum, value);
         }
-        self.cost_pico_usd = self.cost_pico_usd.saturating_add(other.cost_pico_usd);
+        self.cost_pico_usd = money(self.cost_pico_usd, other.cost_pico_usd);
         self.provider_cost_pico_usd =
-            self.provider_cost_pico_usd.saturating_add(other.provider_cost_pico_usd);
+            money(self.provider_cost_pico_usd, other.provider_cost_pico_usd);
     }
 }
 

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::rate::Rate;
 use super::{UsageCounts, UsageKey};
+use crate::clock::Timestamp;
 
 /// Sums by hour, provider, model and caller that the store does not have yet. Clones share them.
 ///
@@ -11,7 +13,15 @@ use super::{UsageCounts, UsageKey};
 /// What would be a row beyond that is booked under the model and the caller `(other)`.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    rows: Arc<Mutex<Rows>>,
+    books: Arc<Mutex<Books>>,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    rows: Rows,
+    /// The sum of all that was ever booked, written or not.
+    booked: UsageCounts,
+    rate: Rate,
 }
 
 type Rows = HashMap<Row, UsageCounts>;
@@ -28,30 +38,52 @@ pub(super) struct Row {
 impl Ledger {
     /// Takes everything out, to write it.
     pub fn take(&self) -> Vec<(UsageKey, UsageCounts)> {
-        let rows = std::mem::take(&mut *self.rows());
+        let rows = std::mem::take(&mut self.books().rows);
         rows.into_iter().map(|(row, counts)| (row.into(), counts)).collect()
     }
 
     /// Puts back what could not be written.
     pub fn put_back(&self, rows: Vec<(UsageKey, UsageCounts)>) {
-        let mut kept = self.rows();
+        let mut books = self.books();
         for (key, counts) in rows {
-            add(&mut kept, key.into(), &counts);
+            add(&mut books.rows, key.into(), &counts);
         }
     }
 
     /// What is not written yet, left where it is.
     pub fn peek(&self) -> Vec<(UsageKey, UsageCounts)> {
-        self.rows().iter().map(|(row, counts)| (row.clone().into(), *counts)).collect()
+        self.books().rows.iter().map(|(row, counts)| (row.clone().into(), *counts)).collect()
     }
 
-    pub(super) fn add(&self, row: Row, counts: &UsageCounts) {
-        add(&mut self.rows(), row, counts);
+    /// The sum of all that was ever booked here.
+    pub(crate) fn booked(&self) -> UsageCounts {
+        self.books().booked
+    }
+
+    /// The part of [`Ledger::booked`] that was taken out, and not put back.
+    pub(crate) fn taken(&self) -> UsageCounts {
+        let books = self.books();
+        let mut taken = books.booked;
+        books.rows.values().for_each(|counts| taken.subtract(counts));
+        taken
+    }
+
+    /// Attempts of the minute before `now`, and those of them that failed.
+    pub(crate) fn last_minute(&self, now: Timestamp) -> (u64, u64) {
+        self.books().rate.last_minute(now)
+    }
+
+    /// Books what was used at `now`.
+    pub(super) fn add(&self, row: Row, counts: &UsageCounts, now: Timestamp) {
+        let mut books = self.books();
+        books.booked.add(counts);
+        books.rate.add(now, counts.requests, counts.errors);
+        add(&mut books.rows, row, counts);
     }
 
     /// A poisoned mutex guards plain sums that are valid at every step.
-    fn rows(&self) -> MutexGuard<'_, Rows> {
-        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -103,6 +135,8 @@ mod tests {
         UsageCounts { requests: 1, ..UsageCounts::default() }
     }
 
+    const NOW: Timestamp = Timestamp::from_millis(0);
+
     fn key(caller: &str) -> UsageKey {
         UsageKey { hour: 1, provider: "p".into(), model: "m".into(), caller: caller.into() }
     }
@@ -112,7 +146,7 @@ mod tests {
         let ledger = Ledger::default();
         ledger.put_back(vec![(key("c"), one())]);
         let taken = ledger.take();
-        ledger.add(key("c").into(), &one());
+        ledger.add(key("c").into(), &one(), NOW);
         ledger.put_back(taken);
         assert_eq!(ledger.peek(), [(key("c"), UsageCounts { requests: 2, ..one() })]);
         assert_eq!(ledger.take().len(), 1);
@@ -123,10 +157,10 @@ mod tests {
     fn callers_who_make_up_names_cost_a_bounded_memory_and_lose_no_count() {
         let ledger = Ledger::default();
         for caller in 0..MOST_ROWS + 500 {
-            ledger.add(key(&caller.to_string()).into(), &one());
+            ledger.add(key(&caller.to_string()).into(), &one(), NOW);
         }
         // Those who have a row keep it.
-        ledger.add(key("7").into(), &one());
+        ledger.add(key("7").into(), &one(), NOW);
         ledger.put_back(vec![(key("another"), one())]);
         let rows = ledger.take();
         assert_eq!(rows.len(), MOST_ROWS + 1);
@@ -136,5 +170,18 @@ mod tests {
         assert_eq!(seventh.1.requests, 2);
         let sum: u64 = rows.iter().map(|(_, counts)| counts.requests).sum();
         assert_eq!(sum, MOST_ROWS as u64 + 502);
+    }
+
+    #[test]
+    fn what_was_taken_is_what_was_booked_and_is_no_longer_there() {
+        let ledger = Ledger::default();
+        ledger.add(key("c").into(), &one(), NOW);
+        assert_eq!((ledger.booked().requests, ledger.taken().requests), (1, 0));
+        let taken = ledger.take();
+        ledger.add(key("d").into(), &one(), NOW);
+        assert_eq!((ledger.booked().requests, ledger.taken().requests), (2, 1));
+        ledger.put_back(taken);
+        assert_eq!((ledger.booked().requests, ledger.taken().requests), (2, 0));
+        assert_eq!(ledger.last_minute(NOW), (2, 0));
     }
 }

@@ -108,7 +108,7 @@ impl Meter {
             model: self.model.clone(),
             caller: caller.0.clone(),
         };
-        self.ledger.add(row, &counts);
+        self.ledger.add(row, &counts, now);
         counts.cost_pico_usd
     }
 }

@@ -36,6 +36,7 @@ mod future;
 mod layer;
 mod ledger;
 mod meter;
+mod rate;
 mod scan;
 mod service;
 mod tokens;
