@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use crate::callers::{CallerPermit, LiveCaller};
+use crate::callers::{CallerPermit, Delivery, LiveCaller};
 use crate::clock::Instant;
 use crate::ingest::Family;
 
@@ -51,6 +51,8 @@ pub struct Head {
     pub caller: Caller,
     /// The provider the caller insists on, by name or id.
     pub pinned: Option<Arc<str>>,
+    /// Whether the caller wants its answer as it comes, or whole.
+    pub delivery: Delivery,
     /// The caller's share of the wait queue.
     pub weight: NonZeroU32,
     /// The caller whose key it was, if it showed one.
@@ -112,6 +114,7 @@ impl Head {
             body_end: None,
             caller: Caller(name.into()),
             pinned: None,
+            delivery: Delivery::Stream,
             weight: NonZeroU32::MIN,
             live_caller: None,
             permit: OnceLock::new(),

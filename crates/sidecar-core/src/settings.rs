@@ -39,6 +39,8 @@ pub struct Settings {
     pub max_pool_retries: u32,
     /// The largest request body, in bytes.
     pub max_body_bytes: u32,
+    /// How much of an answer that is to be delivered whole is held back, in bytes.
+    pub complete_max_bytes: u32,
     /// The least `Retry-After` of an answer that says that nothing is left, in seconds. Agents
     /// turn to their own fallback at once only above 90 s.
     pub exhausted_retry_after_seconds: u32,
@@ -145,6 +147,14 @@ pub const SPECS: &[Spec] = &[
         read: |s| s.max_body_bytes.into(),
         write: |s, v| ranged(v, 1_024, 256 << 20).map(|n| s.max_body_bytes = n),
         accepts: "a whole number of bytes from 1024 to 268435456",
+    },
+    Spec {
+        key: "complete_max_bytes",
+        help: "how much of an answer that is to be delivered whole is held back, in bytes; what \
+               is longer goes on as it comes",
+        read: |s| s.complete_max_bytes.into(),
+        write: |s, v| ranged(v, 64 << 10, 256 << 20).map(|n| s.complete_max_bytes = n),
+        accepts: "a whole number of bytes from 65536 to 268435456",
     },
     Spec {
         key: "exhausted_retry_after_seconds",
@@ -266,6 +276,7 @@ impl Default for Settings {
             queue_timeout: Duration::from_secs(30),
             max_pool_retries: 5,
             max_body_bytes: 32 << 20,
+            complete_max_bytes: 8 << 20,
             exhausted_retry_after_seconds: 120,
             max_in_flight: 512,
             spill_after_primary: Duration::ZERO,

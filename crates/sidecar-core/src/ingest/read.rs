@@ -16,7 +16,7 @@ use super::multipart;
 use super::path::{Family, Route};
 use super::scan::{Document, Options, Scan, ScanError, scan};
 use crate::call::{Call, Caller, Head, ModelPlace, RequestId};
-use crate::callers::LiveCaller;
+use crate::callers::{Delivery, LiveCaller};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::settings::Settings;
@@ -40,6 +40,7 @@ where
     let query = forwarded_query(&parts.uri, route.family)?;
     refuse_encoded(&parts.headers)?;
     let pinned = pinned(&parts.headers)?;
+    let delivery = delivery(&parts.headers)?;
     // A caller's patience does not start anew when its upload is done.
     let deadline = patience(&parts.headers)?.map(|patience| arrived + patience);
 
@@ -53,7 +54,9 @@ where
         Some(live) => live.caller(),
         None => parts.extensions.get().cloned().unwrap_or_else(|| agent(&parts.headers)),
     };
-    let weight = live_caller.as_ref().map_or(NonZeroU32::MIN, |live| live.record().weight);
+    let record = live_caller.as_ref().map(|live| live.record());
+    let weight = record.map_or(NonZeroU32::MIN, |record| record.weight);
+    let delivery = delivery.or(record.map(|record| record.delivery)).unwrap_or_default();
     let head = Head {
         id: parts.extensions.get().cloned().unwrap_or_else(RequestId::random).0.to_string(),
         caller,
@@ -72,6 +75,7 @@ where
         stream_options: named.options.stream_options,
         body_end: named.options.body_end,
         pinned,
+        delivery,
         received,
         queue_until: deadline.map_or(queue_until, |deadline| queue_until.min(deadline)),
         deadline,
@@ -234,6 +238,17 @@ fn pinned(headers: &HeaderMap) -> Result<Option<Arc<str>>, Error> {
     }
 }
 
+fn delivery(headers: &HeaderMap) -> Result<Option<Delivery>, Error> {
+    let mut values = headers.get_all(DELIVERY).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let is = |word: &[u8]| value.as_bytes().eq_ignore_ascii_case(word);
+    match values.next() {
+        None if is(b"stream") => Ok(Some(Delivery::Stream)),
+        None if is(b"complete") => Ok(Some(Delivery::Complete)),
+        _ => Err(Error::InvalidRequest("x-sidecar-delivery takes `stream` or `complete`")),
+    }
+}
+
 fn patience(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
     let mut values = headers.get_all(DEADLINE).iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -271,6 +286,7 @@ fn hide_credentials(headers: &mut HeaderMap) {
 }
 
 const PROVIDER: HeaderName = HeaderName::from_static("x-sidecar-provider");
+const DELIVERY: HeaderName = HeaderName::from_static("x-sidecar-delivery");
 const DEADLINE: HeaderName = HeaderName::from_static("x-sidecar-deadline-ms");
 const AGENT_ID: HeaderName = HeaderName::from_static("x-agent-id");
 const CREDENTIALS: &[&str] =

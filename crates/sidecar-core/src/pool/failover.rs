@@ -11,6 +11,7 @@ use tower::Service;
 
 use super::answer::{ResponseBody, Served, answer};
 use super::attempt::{Step, attempt};
+use super::gather::deliver;
 use super::plan::{Next, Position, Walk};
 use super::pools::Pools;
 use super::snapshot::ModelPlan;
@@ -210,7 +211,8 @@ impl<'a> Attempts<'a> {
         self.waiting.turn().await
     }
 
-    /// Sends to one endpoint, within the caller's patience.
+    /// Sends to one endpoint and, if the caller wants it whole, gathers its answer, all within the
+    /// caller's patience.
     async fn attempt<C, B>(
         &mut self,
         endpoint: &Endpoint,
@@ -227,13 +229,18 @@ impl<'a> Attempts<'a> {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
+        let (pools, call) = (self.pools, self.call);
+        let most = self.settings.complete_max_bytes as usize;
         let waiting = &mut self.waiting;
         let admitted = &mut || waiting.served();
-        let sending = attempt(self.pools, endpoint, client, self.call, early, admitted);
-        let step = match self.call.head().deadline {
+        let sending = async move {
+            let step = attempt(pools, endpoint, client, call, early, admitted).await;
+            deliver(step, endpoint, call, most).await
+        };
+        let step = match call.head().deadline {
             None => sending.await,
             Some(deadline) => {
-                let deadline = self.pools.clock().to_tokio(deadline);
+                let deadline = pools.clock().to_tokio(deadline);
                 match tokio::time::timeout_at(deadline, sending).await {
                     Ok(step) => step,
                     Err(_) => return Err(self.fault.take().unwrap_or(Error::UpstreamTimeout)),

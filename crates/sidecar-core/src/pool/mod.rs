@@ -3,6 +3,12 @@
 //! [`PoolLayer`] wraps an HTTP client. For each [`Call`](crate::call::Call) the pool plans over a
 //! [`Pools`] snapshot, tries one provider after the other, each through its own stack of layers,
 //! and waits for a free slot when waiting is cheaper than failing.
+//!
+//! An answer is passed on as it comes, so that it cannot fail over any more once it has begun. A
+//! caller that wants it whole ([`Delivery::Complete`]) gets it when all of it is here, and until
+//! then another provider can take over; comments keep the connection of a stream alive meanwhile.
+//!
+//! [`Delivery::Complete`]: crate::callers::Delivery::Complete
 
 mod answer;
 mod attempt;
@@ -10,7 +16,9 @@ mod budget;
 mod emergency;
 mod explain;
 mod failover;
+mod gather;
 mod health;
+mod heartbeat;
 mod journal;
 mod layer;
 mod live;

@@ -11,7 +11,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tower::Service;
 
-use super::{Pools, ResponseBody, failover};
+use super::{Pools, ResponseBody, failover, heartbeat};
 use crate::call::Call;
 use crate::error::{BoxError, Error};
 
@@ -24,9 +24,13 @@ pub struct Pool<C> {
 }
 
 /// The future of [`Pool`].
-pub struct ResponseFuture(Pin<Box<dyn Future<Output = Answer> + Send>>);
+pub struct ResponseFuture(Running);
 
-type Answer = Result<Response<ResponseBody>, Error>;
+/// A request under way.
+pub(super) type Running = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// What comes of a request.
+pub(super) type Answer = Result<Response<ResponseBody>, Error>;
 
 impl<C> Pool<C> {
     /// Sends by `client`; see [`super::PoolLayer`].
@@ -52,7 +56,12 @@ where
     }
 
     fn call(&mut self, call: Call) -> ResponseFuture {
-        ResponseFuture(Box::pin(failover::run(self.pools.clone(), self.client.clone(), call)))
+        let waiting = heartbeat::is_needed(call.head()).then(|| call.clone());
+        let run: Running = Box::pin(failover::run(self.pools.clone(), self.client.clone(), call));
+        ResponseFuture(match waiting {
+            None => run,
+            Some(call) => Box::pin(heartbeat::keep_alive(run, call)),
+        })
     }
 }
 

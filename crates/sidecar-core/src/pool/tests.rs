@@ -203,6 +203,8 @@ fn queued_ms(response: &Response<ResponseBody>) -> u64 {
 
 mod choosing;
 
+mod complete;
+
 mod failing_over;
 
 mod waiting;

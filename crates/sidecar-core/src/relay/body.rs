@@ -76,7 +76,7 @@ where
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Polled {
         let this = self.project();
         match this.mode {
-            Mode::Untouched => poll_inner(this.inner, cx),
+            Mode::Untouched => poll_untouched(this.inner, cx),
             Mode::Document(watch) => poll_document(this.inner, watch, cx),
             Mode::Events(stream) => stream.poll_relayed(this.inner, cx),
         }
@@ -147,8 +147,10 @@ impl Stream {
         B: Body<Data = Bytes>,
         B::Error: Into<BoxError>,
     {
+        let polled = poll_inner(inner.as_mut(), cx);
+        let has_ended = matches!(polled, Poll::Ready(None | Some(Err(_))));
         let mut source = None;
-        let Step { frame, then } = match poll_inner(inner.as_mut(), cx) {
+        let Step { frame, then } = match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.watch.moved();
                 // Trailers say nothing to a caller.
@@ -168,21 +170,37 @@ impl Stream {
         match then {
             Then::More => {}
             Then::Settle => {
-                self.stage = if inner.is_some() { Stage::Settling } else { Stage::Over };
+                self.watch.whole();
+                self.stage = if has_ended { Stage::Over } else { Stage::Settling };
             }
             Then::End => {
-                inner.set(None);
+                self.watch.whole();
                 self.stage = Stage::Over;
             }
             Then::Cut(cut) => {
                 self.stage = Stage::Failed(self.watch.cut(cut.class(), source));
-                inner.set(None);
                 // The pause before the failure starts now.
                 self.watch.moved();
             }
         }
+        // Not before it has been said how it ended: the books are closed when it is dropped.
+        if has_ended || matches!(self.stage, Stage::Failed(_) | Stage::Over) {
+            inner.set(None);
+        }
         Poll::Ready(frame)
     }
+}
+
+fn poll_untouched<B>(mut inner: Pin<&mut Option<B>>, cx: &mut Context<'_>) -> Polled
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let frame = ready!(poll_inner(inner.as_mut(), cx));
+    if !matches!(frame, Some(Ok(_))) {
+        inner.set(None);
+    }
+    Poll::Ready(frame)
 }
 
 fn poll_document<B>(
@@ -194,39 +212,34 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    match poll_inner(inner.as_mut(), cx) {
+    let last = match poll_inner(inner.as_mut(), cx) {
         Poll::Ready(Some(Ok(frame))) => {
             watch.moved();
-            Poll::Ready(Some(Ok(frame)))
+            return Poll::Ready(Some(Ok(frame)));
         }
-        Poll::Ready(Some(Err(error))) => {
-            Poll::Ready(Some(Err(watch.cut(Class::Transport, Some(error)))))
-        }
-        Poll::Ready(None) => Poll::Ready(None),
+        Poll::Ready(Some(Err(error))) => Some(Err(watch.cut(Class::Transport, Some(error)))),
+        Poll::Ready(None) => None,
         Poll::Pending => {
             ready!(watch.poll_silence(Duration::MAX, cx));
-            let error = watch.cut(Class::Timeout, None);
-            inner.set(None);
-            Poll::Ready(Some(Err(error)))
+            Some(Err(watch.cut(Class::Timeout, None)))
         }
-    }
+    };
+    inner.set(None);
+    Poll::Ready(last)
 }
 
-/// The provider's next frame. Its body is dropped at its end and at an error.
-fn poll_inner<B>(mut inner: Pin<&mut Option<B>>, cx: &mut Context<'_>) -> Polled
+/// The provider's next frame. After its end, or an error, its body must be dropped.
+fn poll_inner<B>(inner: Pin<&mut Option<B>>, cx: &mut Context<'_>) -> Polled
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let Some(body) = inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
+    let Some(body) = inner.as_pin_mut() else { return Poll::Ready(None) };
     let frame = ready!(body.poll_frame(cx));
-    if !matches!(frame, Some(Ok(_))) {
-        inner.set(None);
-    }
     Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
 }
 
 /// How many frames without anything for the caller are taken in at one poll.
 const MOST_AT_ONCE: usize = 32;
 /// How long a server has to send the error event before the body fails.
-const LAST_WORDS: Duration = Duration::from_millis(100);
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(100);

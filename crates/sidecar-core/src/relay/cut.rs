@@ -1,6 +1,11 @@
 //! [`Cut`]: why a stream did not come to its end, and how the caller is told.
 
+use serde_json::{Value, json};
+
 use super::grammar::Grammar;
+use crate::call::Head;
+use crate::error::Error;
+use crate::openai::error_response;
 use crate::verdict::Class;
 
 /// Why a stream did not come to its end.
@@ -26,24 +31,25 @@ impl Cut {
     /// The error event for a caller. `number` is that of the event, where events have one.
     pub(super) fn event(self, grammar: Grammar, number: u64) -> String {
         let (code, message) = (self.code(), self.message());
-        match grammar {
+        let document = match grammar {
             Grammar::Chat | Grammar::Other => format!(
-                "data: {{\"error\":{{\"message\":\"{message}\",\"type\":\"server_error\",\
-                 \"param\":null,\"code\":\"{code}\"}}}}\n\n"
+                "{{\"error\":{{\"message\":\"{message}\",\"type\":\"server_error\",\
+                 \"param\":null,\"code\":\"{code}\"}}}}"
             ),
             Grammar::Responses => format!(
-                "event: error\ndata: {{\"type\":\"error\",\"code\":\"{code}\",\
-                 \"message\":\"{message}\",\"param\":null,\"sequence_number\":{number}}}\n\n"
+                "{{\"type\":\"error\",\"code\":\"{code}\",\"message\":\"{message}\",\
+                 \"param\":null,\"sequence_number\":{number}}}"
             ),
             Grammar::Anthropic => format!(
-                "event: error\ndata: {{\"type\":\"error\",\"error\":{{\"type\":\"api_error\",\
-                 \"message\":\"{message}\"}}}}\n\n"
+                "{{\"type\":\"error\",\"error\":{{\"type\":\"api_error\",\
+                 \"message\":\"{message}\"}}}}"
             ),
             Grammar::Gemini => format!(
-                "data: {{\"error\":{{\"code\":502,\"message\":\"{message}\",\
-                 \"status\":\"UNAVAILABLE\"}}}}\n\n"
+                "{{\"error\":{{\"code\":502,\"message\":\"{message}\",\
+                 \"status\":\"UNAVAILABLE\"}}}}"
             ),
-        }
+        };
+        event(grammar, &document)
     }
 
     const fn code(self) -> &'static str {
@@ -63,11 +69,109 @@ impl Cut {
     }
 }
 
+/// The event that tells a caller of `error` inside a stream, of which it has seen nothing yet but
+/// its head: the words of [`error_response`].
+pub(crate) fn error_event(error: &Error, head: &Head) -> String {
+    let grammar = Grammar::of(head);
+    let answer = error_response(error, head.family).into_body();
+    let document: Value = serde_json::from_slice(&answer).unwrap_or_default();
+    let document = match grammar {
+        // An answer holds its error, an event is one.
+        Grammar::Responses => {
+            let error = &document["error"];
+            json!({
+                "type": "error", "code": error["code"], "message": error["message"],
+                "param": error["param"], "sequence_number": 0,
+            })
+        }
+        Grammar::Chat | Grammar::Other | Grammar::Anthropic | Grammar::Gemini => document,
+    };
+    event(grammar, &document.to_string())
+}
+
+/// The same for an answer that the provider has failed to give.
+pub(crate) fn failure_event(head: &Head) -> String {
+    Cut::Failed.event(Grammar::of(head), 0)
+}
+
+/// The error event that holds `document`, which has no line breaks.
+fn event(grammar: Grammar, document: &str) -> String {
+    let name = match grammar {
+        Grammar::Responses | Grammar::Anthropic => "event: error\n",
+        Grammar::Chat | Grammar::Other | Grammar::Gemini => "",
+    };
+    format!("{name}data: {document}\n\n")
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use http::{Method, StatusCode};
 
     use super::*;
+    use crate::clock::Instant;
+    use crate::ingest::Family;
+    use crate::verdict::CallerMessage;
+
+    /// The name and the data of the event that tells a caller of `error`.
+    fn told(error: &Error, family: Family) -> (String, Value) {
+        let path = "/v1/chat/completions".to_owned();
+        let head = Head::of_our_own("req_1", Method::POST, family, path, Instant::from_nanos(0));
+        let event = error_event(error, &head);
+        let (name, data) = event.split_once("data: ").unwrap();
+        let data = data.strip_suffix("\n\n").unwrap();
+        assert!(!data.contains('\n'), "{data}");
+        (name.to_owned(), serde_json::from_str(data).unwrap())
+    }
+
+    #[test]
+    fn an_error_is_told_in_the_words_of_an_answer() {
+        let error = Error::UpstreamTimeout;
+        let message = "the provider did not answer in time";
+        let code = "upstream_timeout";
+        for (family, name, data) in [
+            (
+                Family::OpenAi,
+                "",
+                json!({
+                    "error": {
+                        "message": message, "type": "server_error", "param": null, "code": code,
+                    },
+                }),
+            ),
+            (
+                Family::Responses,
+                "event: error\n",
+                json!({
+                    "type": "error", "code": code, "message": message, "param": null,
+                    "sequence_number": 0,
+                }),
+            ),
+            (
+                Family::Anthropic,
+                "event: error\n",
+                json!({"type": "error", "error": {"type": "server_error", "message": message}}),
+            ),
+            (
+                Family::Gemini,
+                "",
+                json!({"error": {"code": 504, "message": message, "status": code}}),
+            ),
+        ] {
+            assert_eq!(told(&error, family), (name.to_owned(), data), "{family:?}");
+        }
+    }
+
+    #[test]
+    fn whatever_a_message_holds_an_event_stays_one() {
+        let text = "a \"b\"\n\ndata: [DONE]\n\n\\ \u{1}";
+        let message = CallerMessage { message: text.to_owned(), ..CallerMessage::default() };
+        let error =
+            Error::CallerFault { status: StatusCode::BAD_REQUEST, message: Box::new(message) };
+        for family in [Family::OpenAi, Family::Anthropic, Family::Gemini] {
+            assert_eq!(told(&error, family).1["error"]["message"], text, "{family:?}");
+        }
+        assert_eq!(told(&error, Family::Responses).1["message"], text);
+    }
 
     #[test]
     fn every_family_gets_an_error_of_its_own_shape() {

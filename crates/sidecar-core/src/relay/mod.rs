@@ -86,7 +86,9 @@ mod terms;
 mod view;
 mod watch;
 
+pub(crate) use self::body::LAST_WORDS;
 pub use self::body::RelayBody;
+pub(crate) use self::cut::{error_event, failure_event};
 pub use self::future::ResponseFuture;
 pub use self::layer::{RelayConfig, RelayLayer};
 pub use self::service::Relay;

@@ -11,6 +11,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use crate::clock::Clock;
 use crate::error::{AttemptError, BoxError};
+use crate::usage::{Ended, Report};
 use crate::verdict::{Class, Verdict};
 
 /// Who hears of an answer that did not come to its end.
@@ -24,6 +25,10 @@ pub(super) struct Watch {
     idle: Duration,
     clock: Clock,
     on_cut: Option<OnCut>,
+    /// Where the books are told how it ended.
+    report: Option<Report>,
+    /// Whether a request whose answer is cut goes on to another provider.
+    is_sent_on: bool,
     /// Made at the first wait: most documents need none.
     sleep: Option<Pin<Box<Sleep>>>,
     is_waiting: bool,
@@ -32,7 +37,18 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(idle: Duration, clock: Clock, on_cut: Option<OnCut>) -> Self {
-        Self { idle, clock, on_cut, sleep: None, is_waiting: false, has_begun: false }
+        let (report, sleep) = (None, None);
+        let (is_sent_on, is_waiting, has_begun) = (false, false, false);
+        Self { idle, clock, on_cut, report, is_sent_on, sleep, is_waiting, has_begun }
+    }
+
+    /// Says how the answer ended at `report`, too. `is_sent_on`: if it is cut, the request goes on
+    /// to another provider.
+    pub(super) fn reporting(self, report: Option<Report>, is_sent_on: bool) -> Self {
+        if let Some(report) = &report {
+            report.promise();
+        }
+        Self { report, is_sent_on, ..self }
     }
 
     /// A frame has come.
@@ -64,10 +80,20 @@ impl Watch {
         }
     }
 
+    /// Says that the caller has all of the answer.
+    pub(super) fn whole(&mut self) {
+        if let Some(report) = self.report.take() {
+            report.say(Ended::Whole);
+        }
+    }
+
     /// Says that the answer does not come to its end, and makes the error that aborts it.
     pub(super) fn cut(&mut self, class: Class, source: Option<BoxError>) -> BoxError {
         if let Some(OnCut(hook)) = self.on_cut.take() {
             hook(class);
+        }
+        if let Some(report) = self.report.take() {
+            report.say(Ended::Cut { is_sent_on: self.is_sent_on });
         }
         AttemptError::new(Verdict::of(class), true, source).into()
     }

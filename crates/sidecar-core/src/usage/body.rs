@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::meter::{Attempt, Used};
+use super::report::{Ended, Report};
 use super::scan::Scanner;
 use super::tokens::{Tokens, estimate};
 use super::{Attribution, Meter};
@@ -19,7 +20,8 @@ use crate::clock::{Clock, Instant};
 
 pin_project! {
     /// Forwards frames untouched and reads the usage beside them. Books exactly once: at the end,
-    /// at the last frame of a body that knows its end, on an error, or when it is dropped.
+    /// at the last frame of a body that knows its end, on an error, or when it is dropped. Where a
+    /// word on how it ended is promised, when it is dropped.
     #[derive(Debug)]
     pub struct UsageBody<B> {
         #[pin]
@@ -34,6 +36,10 @@ struct State {
     scanner: Scanner,
     first_byte: Option<Duration>,
     judged: Judged,
+    /// Who passes the answer on may know more of its end.
+    report: Option<Report>,
+    /// Whether the body came to its end; `None` while it has not ended.
+    is_whole: Option<bool>,
 }
 
 /// What is known of an answer once its head is there.
@@ -63,8 +69,11 @@ impl<B> UsageBody<B> {
         booking: Option<Booking>,
         scanner: Scanner,
         judged: Judged,
+        report: Option<Report>,
     ) -> Self {
-        let state = booking.map(|booking| State { booking, scanner, first_byte: None, judged });
+        let (first_byte, is_whole) = (None, None);
+        let state =
+            booking.map(|booking| State { booking, scanner, first_byte, judged, report, is_whole });
         Self { inner, state }
     }
 }
@@ -79,7 +88,7 @@ impl<B: Body> Body for UsageBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
         let frame = ready!(this.inner.as_mut().poll_frame(cx));
-        match &frame {
+        let is_whole = match &frame {
             Some(Ok(frame)) => {
                 if let (Some(state), Some(data)) = (this.state.as_mut(), frame.data_ref()) {
                     state.first_byte.get_or_insert_with(|| state.booking.elapsed());
@@ -87,21 +96,15 @@ impl<B: Body> Body for UsageBody<B> {
                     state.scanner.feed(data.chunk());
                 }
                 // A server may stop polling after the last frame of a body that knows its end.
-                if this.inner.is_end_stream()
-                    && let Some(state) = this.state.take()
-                {
-                    state.finish(true);
-                }
+                this.inner.is_end_stream().then_some(true)
             }
-            Some(Err(_)) => {
-                if let Some(state) = this.state.take() {
-                    state.finish(false);
-                }
-            }
-            None => {
-                if let Some(state) = this.state.take() {
-                    state.finish(true);
-                }
+            Some(Err(_)) => Some(false),
+            None => Some(true),
+        };
+        if let (Some(is_whole), Some(state)) = (is_whole, this.state.as_mut()) {
+            state.is_whole.get_or_insert(is_whole);
+            if !state.is_to_be_told() {
+                *this.state = None;
             }
         }
         Poll::Ready(frame)
@@ -117,22 +120,28 @@ impl<B: Body> Body for UsageBody<B> {
 }
 
 impl Drop for State {
-    /// The caller left, which is no fault of the provider's. After [`State::finish`] the booking
-    /// is empty and nothing is left to do.
     fn drop(&mut self) {
-        self.close(false, self.judged.failed);
+        let said = self.report.as_ref().and_then(Report::ended);
+        match (said, self.is_whole) {
+            (Some(Ended::Whole), _) => self.close(true, self.judged.failed),
+            (Some(Ended::Cut { is_sent_on }), _) => {
+                self.judged.is_possible_duplicate |= is_sent_on;
+                self.close(false, true);
+            }
+            (None, Some(is_whole)) => self.close(is_whole, self.judged.failed || !is_whole),
+            // The caller left, which is no fault of the provider's.
+            (None, None) => self.close(false, self.judged.failed),
+        }
     }
 }
 
 impl State {
-    fn finish(mut self, is_whole: bool) {
-        self.close(is_whole, self.judged.failed || !is_whole);
+    /// Whether somebody will say how the answer ended.
+    fn is_to_be_told(&self) -> bool {
+        self.report.as_ref().is_some_and(Report::is_promised)
     }
 
     fn close(&mut self, is_whole: bool, failed: bool) {
-        if !self.booking.is_open() {
-            return;
-        }
         let scanner = std::mem::replace(&mut self.scanner, Scanner::opaque());
         let Judged { is_good, is_possible_duplicate, .. } = self.judged;
         let attempt = Attempt {

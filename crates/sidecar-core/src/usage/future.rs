@@ -8,8 +8,10 @@ use http::Response;
 use pin_project_lite::pin_project;
 
 use super::body::{Booking, Judged, UsageBody};
+use super::report::Report;
 use super::scan::Scanner;
 use crate::error::{AttemptError, BoxError};
+use crate::sse::is_event_stream;
 use crate::verdict::{Class, Outcome};
 
 pin_project! {
@@ -46,14 +48,19 @@ where
         };
         let booking = this.booking.take();
         match result {
-            Ok(response) => {
+            Ok(mut response) => {
                 let judged = Judged {
                     failed: class.is_some_and(Class::is_failure),
                     is_good: class == Some(Class::Accept),
                     is_possible_duplicate: class.is_some_and(may_have_run),
                 };
                 let scanner = Scanner::of(response.headers());
-                Poll::Ready(Ok(response.map(|body| UsageBody::new(body, booking, scanner, judged))))
+                let report = has_open_end(&response).then(Report::default);
+                if let Some(report) = &report {
+                    response.extensions_mut().insert(report.clone());
+                }
+                let body = |body| UsageBody::new(body, booking, scanner, judged, report);
+                Poll::Ready(Ok(response.map(body)))
             }
             Err(error) => {
                 // What was never sent is not an attempt.
@@ -68,6 +75,13 @@ where
             }
         }
     }
+}
+
+/// Whether there may be more to know of an answer's end than what becomes of its body. Of one that
+/// is here already, as most documents are, there is not.
+fn has_open_end<B: http_body::Body>(response: &Response<B>) -> bool {
+    response.status().is_success()
+        && (is_event_stream(response.headers()) || response.body().size_hint().exact().is_none())
 }
 
 /// Whether a provider that failed so may have run the request all the same. The other failures are

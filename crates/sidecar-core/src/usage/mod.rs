@@ -8,6 +8,10 @@
 //! the tokens are estimated from the lengths of the request and of the text that came, and the
 //! attempt is counted as estimated.
 //!
+//! An answer whose body is dropped before its end was left by its caller, unless whoever passes it
+//! on says otherwise: [`crate::relay`] knows of streams that it gave up, and of those that were
+//! whole before their bodies ended.
+//!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
 //! use http_body_util::{BodyExt, Full};
@@ -37,6 +41,7 @@ mod layer;
 mod ledger;
 mod meter;
 mod rate;
+mod report;
 mod scan;
 mod service;
 mod tokens;
@@ -48,6 +53,7 @@ pub use self::future::ResponseFuture;
 pub use self::layer::UsageLayer;
 pub use self::ledger::Ledger;
 pub use self::meter::{Attribution, Meter};
+pub(crate) use self::report::{Ended, Report};
 pub use self::service::Usage;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use tokio::time::Sleep;
 
 use super::*;
+use crate::callers::{CallerPatch, Callers};
 
 /// A body whose frames come after so many seconds each.
 struct Slow {
@@ -161,6 +162,37 @@ async fn bad_headers_are_refused() {
         assert_eq!(code(request, BODY).await, "invalid_request", "{coding}");
     }
     assert_eq!(code(json(CHAT).header("content-encoding", "Identity"), BODY).await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn delivery_is_what_the_header_says_else_the_callers_setting() {
+    let patch: CallerPatch =
+        serde_json::from_str(r#"{"name":"agents","delivery":"complete"}"#).unwrap();
+    let (record, _) = patch.create("id", Clock::simulated().wall()).unwrap();
+    let callers = Callers::default();
+    callers.replace([record]);
+    let agents = callers.find("agents").unwrap();
+    for (header, of_nobody, of_agents) in [
+        (None, Delivery::Stream, Delivery::Complete),
+        (Some("complete"), Delivery::Complete, Delivery::Complete),
+        (Some("Stream"), Delivery::Stream, Delivery::Stream),
+    ] {
+        let request = || match header {
+            Some(header) => json(CHAT).header("x-sidecar-delivery", header),
+            None => json(CHAT),
+        };
+        assert_eq!(call(request(), BODY).await.unwrap().head().delivery, of_nobody, "{header:?}");
+        let request = request().extension(agents.clone());
+        assert_eq!(call(request, BODY).await.unwrap().head().delivery, of_agents, "{header:?}");
+    }
+    for header in ["", "whole", "complete,stream"] {
+        let error = call(json(CHAT).header("x-sidecar-delivery", header), BODY).await.unwrap_err();
+        assert!(error.to_string().contains("x-sidecar-delivery"), "{error}");
+        assert_eq!(error.status(), http::StatusCode::BAD_REQUEST, "{header}");
+    }
+    let twice =
+        json(CHAT).header("x-sidecar-delivery", "stream").header("x-sidecar-delivery", "stream");
+    assert_eq!(code(twice, BODY).await, "invalid_request");
 }
 
 #[tokio::test(start_paused = true)]

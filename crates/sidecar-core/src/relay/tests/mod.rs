@@ -1,5 +1,6 @@
 //! How bodies end, when, and who hears of it. What passes is tested in `events`.
 
+mod books;
 pub(in crate::relay) mod recorded;
 
 use std::collections::VecDeque;
