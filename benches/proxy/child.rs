@@ -134,7 +134,7 @@ pub(crate) fn be(role: &str, arguments: &[String]) -> Result<(), Failure> {
         Role::Floor => runtime.block_on(bare::run(to()?, true)),
         Role::Sidecar => {
             let env = |name: &str| std::env::var(name).ok();
-            sidecar_server::logs::init(&sidecar_server::config::LogConfig::read(&env)?)?;
+            let _log = sidecar_server::logs::init(&sidecar_server::config::LogConfig::read(&env)?)?;
             let config = sidecar_server::config::Config::read(&env, true)?;
             Ok(runtime.block_on(sidecar_server::run::run(config))?)
         }

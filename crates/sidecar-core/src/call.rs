@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
+use uuid::fmt::Simple;
 
 use crate::callers::{CallerPermit, Delivery, LiveCaller};
-use crate::clock::Instant;
+use crate::clock::{Clock, Instant};
 use crate::ingest::Family;
+use crate::random;
 
 /// A request on its way to a provider. A clone costs two reference counts, so that every attempt
 /// can have its own.
@@ -145,7 +147,17 @@ impl Call {
 impl RequestId {
     /// A new id: `req_` and a UUID that rises with time.
     pub fn random() -> Self {
-        Self(format!("req_{}", uuid::Uuid::now_v7().simple()).into())
+        let [high, low] = [random::next(), random::next()].map(u64::to_be_bytes);
+        let mut spread = [0; 10];
+        spread[..8].copy_from_slice(&high);
+        spread[8..].copy_from_slice(&low[..2]);
+        // A clock before the epoch only spoils the order.
+        let millis = u64::try_from(Clock::system().wall().as_millis()).unwrap_or_default();
+        let id = uuid::Builder::from_unix_timestamp_millis(millis, &spread).into_uuid();
+        let mut text = [0; PREFIX.len() + Simple::LENGTH];
+        text[..PREFIX.len()].copy_from_slice(PREFIX);
+        id.simple().encode_lower(&mut text[PREFIX.len()..]);
+        Self(String::from_utf8_lossy(&text).into())
     }
 }
 
@@ -153,5 +165,20 @@ impl Caller {
     /// A caller without a name.
     pub fn anonymous() -> Self {
         Self("anonymous".into())
+    }
+}
+
+const PREFIX: &[u8] = b"req_";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_and_are_uuids() {
+        let (one, two) = (RequestId::random(), RequestId::random());
+        assert_ne!(one, two);
+        let uuid: uuid::Uuid = one.0.strip_prefix("req_").unwrap().parse().unwrap();
+        assert_eq!((uuid.get_version_num(), one.0.len()), (7, 36));
     }
 }

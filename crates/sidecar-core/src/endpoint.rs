@@ -9,9 +9,9 @@ use crate::clock::{Clock, Instant};
 use crate::cooldown::{CellSet, Cooldown, CooldownLayer};
 use crate::dispatch::{Dispatch, DispatchLayer, Target};
 use crate::first_byte::{FirstByte, FirstByteLayer, Patience};
-use crate::jitter;
 use crate::pool::LiveProvider;
 use crate::provider::StreamUsage;
+use crate::random;
 use crate::rate_limit::{Limiter, RateLimit, RateLimitLayer};
 use crate::relay::{Relay, RelayConfig, RelayLayer};
 use crate::usage::{Meter, Usage, UsageLayer};
@@ -85,7 +85,7 @@ impl Endpoint {
     fn cut_hook(&self, clock: &Clock) -> Arc<dyn Fn(Class) + Send + Sync> {
         let (cells, clock) = (self.cells.clone(), clock.clone());
         Arc::new(move |class| {
-            cells.note_failure(&Verdict::of(class), clock.now(), jitter::unit());
+            cells.note_failure(&Verdict::of(class), clock.now(), random::unit());
         })
     }
 

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 
 fn start(args: &Args) -> Result<(), RunError> {
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    logs::init(&LogConfig::read(&env)?)?;
+    let _log = logs::init(&LogConfig::read(&env)?)?;
     let config = Config::read(&env, !args.check)?;
     if args.check {
         return check(&config);

@@ -11,7 +11,7 @@ use super::CellSet;
 use super::cell_set::{Pass, Settlement};
 use crate::clock::Clock;
 use crate::error::{AttemptError, BoxError, Rejected};
-use crate::jitter;
+use crate::random;
 use crate::verdict::{Class, Outcome, Verdict};
 
 pin_project! {
@@ -85,7 +85,7 @@ impl Guard {
 
     fn settle(mut self, verdict: &Verdict, answered: bool) {
         if let Some(pass) = self.pass.take() {
-            let (caller, jitter) = (Some(self.caller), jitter::unit());
+            let (caller, jitter) = (Some(self.caller), random::unit());
             let settlement = Settlement { verdict, answered, caller, jitter };
             self.cells.settle(pass, settlement, self.clock.now());
         }

@@ -21,7 +21,7 @@ use crate::callers::{Admit, CallerPermit, CallerRefusal, is_task_id};
 use crate::clock::Instant;
 use crate::endpoint::Endpoint;
 use crate::error::{BoxError, Error};
-use crate::jitter;
+use crate::random;
 use crate::settings::Settings;
 use crate::verdict::Class;
 
@@ -267,7 +267,7 @@ impl<'a> Attempts<'a> {
         }
         self.retried = true;
         let clock = self.pools.clock();
-        let until = now + RETRY_PAUSE + RETRY_PAUSE.mul_f64(jitter::unit());
+        let until = now + RETRY_PAUSE + RETRY_PAUSE.mul_f64(random::unit());
         if self.call.head().deadline.is_some_and(|deadline| until >= deadline) {
             return Ok(false);
         }

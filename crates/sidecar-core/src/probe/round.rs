@@ -16,8 +16,8 @@ use super::listing::{self, Listing};
 use super::{Known, Prober};
 use crate::cooldown::CellSet;
 use crate::error::BoxError;
-use crate::jitter;
 use crate::pool::{LiveProvider, Pools};
+use crate::random;
 use crate::verdict::{Outcome, Scope, Verdict};
 
 /// What became of one question.
@@ -104,14 +104,14 @@ impl Prober {
             return;
         }
         match scope {
-            Scope::Origin => cells.note_failure(&verdict, now, jitter::unit()),
+            Scope::Origin => cells.note_failure(&verdict, now, random::unit()),
             Scope::Endpoint => {}
             Scope::None | Scope::Key | Scope::Quota => cells.note_recovery(Scope::Origin, now),
         }
         let Some(listing) = Listing::of(&verdict) else { return };
         match (known.listing.replace(listing), listing) {
             (Some(Listing::Granted), Listing::Refused) => {
-                cells.note_failure(&verdict, now, jitter::unit());
+                cells.note_failure(&verdict, now, random::unit());
             }
             (Some(Listing::Refused), Listing::Granted) => cells.note_recovery(Scope::Key, now),
             _ => {}
@@ -136,7 +136,7 @@ where
 {
     let clock = pools.clock();
     // Many keys of one vendor, all at the same moment, are a burst.
-    clock.sleep_until(clock.now() + MOST_DELAY.mul_f64(jitter::unit())).await;
+    clock.sleep_until(clock.now() + MOST_DELAY.mul_f64(random::unit())).await;
     let endpoint = pools.endpoint_of(&provider, None)?;
     let started = clock.now();
     let call = listing::call(provider.config.api, started);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::stall::StallTimer;
@@ -38,6 +38,25 @@ impl Socket {
     /// The socket itself. Only [`SocketIo`] reads or writes it while the connection is served.
     pub(super) fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    /// Reads what there is; `None` if there is nothing yet.
+    fn read(&self, buf: &mut ReadBuf<'_>) -> io::Result<Option<usize>> {
+        let (room, mut drained) = (buf.remaining(), None);
+        let result = self.stream.try_io(Interest::READABLE, || {
+            let read = self.stream.try_read_buf(buf)?;
+            if IS_EDGE_TRIGGERED && 0 < read && read < room {
+                // There was no more. To say so here spares the read that would only find that out.
+                drained = Some(read);
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(read)
+        });
+        match result {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(drained),
+            Err(error) => Err(error),
+        }
     }
 
     /// How many bytes have been read.
@@ -92,13 +111,9 @@ impl AsyncRead for SocketIo {
         let socket = &self.socket;
         loop {
             ready!(socket.stream.poll_read_ready(cx))?;
-            match socket.stream.try_read_buf(buf) {
-                Ok(read) => {
-                    socket.received.fetch_add(read as u64, Ordering::Relaxed);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
+            if let Some(read) = socket.read(buf)? {
+                socket.received.fetch_add(read as u64, Ordering::Relaxed);
+                return Poll::Ready(Ok(()));
             }
         }
     }
@@ -138,3 +153,7 @@ impl AsyncWrite for SocketIo {
         }
     }
 }
+
+/// Whether the system tells of every arrival anew, so that none is missed after a short read. It is
+/// what epoll does, and what tokio's own reads rely on.
+const IS_EDGE_TRIGGERED: bool = cfg!(any(target_os = "linux", target_os = "android"));

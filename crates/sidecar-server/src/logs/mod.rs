@@ -1,5 +1,7 @@
 //! Where log lines go and how they look.
 
+mod writer;
+
 use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -7,6 +9,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt};
 
+pub use self::writer::LogGuard;
+
+use self::writer::Lines;
 use crate::config::{ConfigError, LogConfig};
 
 /// How log lines look.
@@ -18,21 +23,24 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends log lines to standard error. Once per process.
-pub fn init(config: &LogConfig) -> Result<(), ConfigError> {
+/// Sends log lines to standard error. Once per process; the last of them are written when the
+/// guard is dropped.
+pub fn init(config: &LogConfig) -> Result<LogGuard, ConfigError> {
     let filter = parse(&config.filter).ok_or_else(|| {
         let detail = "must be error, warn, info, debug or trace, or directives such as \
                       info,sidecar_core=debug";
         ConfigError::new("LOG_LEVEL", detail)
     })?;
-    let lines = fmt::layer().with_writer(io::stderr);
+    let (lines, guard) = Lines::start(io::stderr())
+        .map_err(|error| ConfigError::new("LOG_LEVEL", format!("cannot log: {error}")))?;
+    let lines = fmt::layer().with_writer(lines);
     let layer = match config.format {
         LogFormat::Console => lines.with_ansi(io::stderr().is_terminal()).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
     // Fails only if there is a subscriber already, which is then the one that counts.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
-    Ok(())
+    Ok(guard)
 }
 
 /// Unlike the parser of the directives, does not take a misspelt level for the name of a target.
