@@ -5,6 +5,8 @@
 
 // `cfg(test)` tells the lints that the helpers are test code, too.
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod books;

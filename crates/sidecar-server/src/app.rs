@@ -14,9 +14,11 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::access::{AccessBody, AccessLayer};
 use crate::auth::Gate;
+use crate::guess::Guesses;
 use crate::handler;
 use crate::in_flight::InFlightLayer;
 use crate::respond::EdgeBody;
+use crate::session::Sessions;
 
 /// What the handlers work with.
 #[derive(Debug)]
@@ -24,6 +26,8 @@ pub(crate) struct App {
     pub(crate) sidecar: Sidecar,
     pub(crate) client: HttpsClient,
     pub(crate) gate: Gate,
+    pub(crate) sessions: Sessions,
+    pub(crate) guesses: Guesses,
     pub(crate) clock: Clock,
     pub(crate) started: Instant,
     pub(crate) proxy: Proxy,
@@ -61,6 +65,8 @@ pub fn edge(
         sidecar,
         client,
         gate,
+        sessions: Sessions::default(),
+        guesses: Guesses::default(),
         started,
         clock: clock.clone(),
         proxy: BoxCloneSyncService::new(proxy),

@@ -12,6 +12,7 @@ use sidecar_core::provider::ProviderPatch;
 use sidecar_core::secret::{Secret, TokenDigest};
 use sidecar_core::{Sidecar, SidecarBuilder};
 
+use crate::hosts::Hosts;
 use crate::logs::LogFormat;
 use crate::secrets;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub admin_token: TokenDigest,
     /// Whether `/v1` may be used without a caller key.
     pub allow_anonymous: bool,
+    /// Under which names the admin API and the dashboard answer.
+    pub hosts: Hosts,
     /// Files with secrets that were made just now, to be told to the operator.
     pub made: Vec<PathBuf>,
     builder: SidecarBuilder,
@@ -66,6 +69,8 @@ impl Config {
         let db_path = PathBuf::from(db_path);
         let allow_anonymous =
             parse(env, "SIDECAR_ALLOW_ANONYMOUS", "true or false", host.is_loopback())?;
+        let what = "host names or addresses with commas between, each with or without a port, or *";
+        let hosts = parse(env, "SIDECAR_ALLOWED_HOSTS", what, Hosts::default())?;
         let builder = settings(env)?;
         let builder = match env_provider(env)? {
             Some(provider) => builder.env_provider(provider),
@@ -79,6 +84,7 @@ impl Config {
             keys,
             admin_token,
             allow_anonymous,
+            hosts: hosts.listening_on(host),
             made: new_key.into_iter().chain(new_token).collect(),
             builder,
         })
@@ -90,6 +96,7 @@ impl Config {
             address: self.address,
             admin_token: self.admin_token,
             allow_anonymous: self.allow_anonymous,
+            hosts: self.hosts,
             made: self.made,
         };
         (self.builder.store(self.db_path, self.keys), server)
@@ -106,6 +113,8 @@ pub struct ServerConfig {
     pub admin_token: TokenDigest,
     /// Whether `/v1` may be used without a caller key.
     pub allow_anonymous: bool,
+    /// Under which names the admin API and the dashboard answer.
+    pub hosts: Hosts,
     /// Files with secrets that were made just now.
     pub made: Vec<PathBuf>,
 }
@@ -219,6 +228,17 @@ mod tests {
     }
 
     #[test]
+    fn the_operators_side_answers_under_the_address_listened_on_and_the_names_allowed() {
+        let variables =
+            [("SIDECAR_HOST", "192.168.1.2"), ("SIDECAR_ALLOWED_HOSTS", "sidecar.example, box")];
+        let hosts = read(&variables).unwrap().hosts;
+        for host in ["localhost:9190", "192.168.1.2:9190", "sidecar.example", "box:9190"] {
+            assert!(hosts.admits(host), "{host}");
+        }
+        assert!(!hosts.admits("evil.example"));
+    }
+
+    #[test]
     fn a_wrong_variable_is_named_and_its_value_is_not() {
         for (name, value) in [
             ("SIDECAR_HOST", "needle"),
@@ -227,6 +247,7 @@ mod tests {
             ("SIDECAR_RATE_RPM", "needle"),
             ("SIDECAR_QUEUE_TIMEOUT", "-1"),
             ("SIDECAR_ALLOW_ANONYMOUS", "needle"),
+            ("SIDECAR_ALLOWED_HOSTS", "http://needle"),
             ("SIDECAR_ENCRYPTION_KEY", "needle"),
             ("SIDECAR_ADMIN_TOKEN", "needle"),
             ("SIDECAR_UPSTREAM", "https://needle.example"),

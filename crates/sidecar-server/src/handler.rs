@@ -1,7 +1,10 @@
 //! From a request to its answer: find the route, check the credential, act.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
 use http::request::Parts;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 use sidecar_core::admin::Status;
@@ -9,12 +12,13 @@ use sidecar_core::error::Error;
 use sidecar_core::ingest::Family;
 use tower::ServiceExt as _;
 
+use crate::admin::Trail;
 use crate::app::App;
-use crate::auth::Credential;
+use crate::auth::{Actor, Credential, Stopped, peer_of};
 use crate::caller::{Identity, guard_name, identify};
 use crate::respond::{self, Answer};
-use crate::routes::{Action, Found, find};
-use crate::{admin, models, target};
+use crate::routes::{Action, Found, find, is_of_operator};
+use crate::{admin, models, session, target};
 
 /// Answers `request`.
 pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
@@ -32,10 +36,16 @@ pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
     let (Found::Route(_, credential, ..)
     | Found::WrongMethod(credential, _)
     | Found::Nothing(credential)) = &found;
+    if is_of_operator(&path, *credential) && !app.gate.admits_host(&head.headers) {
+        return respond::wrong_host();
+    }
+    let mut actor = None;
     match credential {
         Credential::None => {}
-        Credential::Admin if !app.gate.admits_admin(&head.headers) => return respond::no_admin(),
-        Credential::Admin => {}
+        Credential::Admin => match admit_admin(app, &head, &found) {
+            Ok(admitted) => actor = Some(admitted),
+            Err(refusal) => return *refusal,
+        },
         Credential::Caller => {
             if let Err(refusal) = admit_caller(app, &mut head, family) {
                 return *refusal;
@@ -57,8 +67,57 @@ pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
         Action::Models => models::list(app, head.extensions.get()),
         Action::Model => models::one(app, head.extensions.get(), id.unwrap_or_default()),
         Action::Proxy => proxy(app, Request::from_parts(head, body), family).await,
-        action => admin::answer(app, action, id, head.uri.query(), body).await,
+        Action::Login => session::log_in(app, &head, body).await,
+        action => match actor {
+            Some(actor) => admin::answer(app, actor, &head, action, id, body).await,
+            // Every other route asks for the admin.
+            None => respond::no_admin(),
+        },
     }
+}
+
+/// Says by what an operator is let in; or the answer that refuses the request.
+fn admit_admin(app: &App, head: &Parts, found: &Found<'_>) -> Result<Actor, Box<Answer>> {
+    let stopped = match app.gate.admit(head, &app.sessions, app.clock.now()) {
+        Ok(actor) => return Ok(actor),
+        Err(stopped) => stopped,
+    };
+    Err(Box::new(match stopped {
+        Stopped::Unknown => respond::no_admin(),
+        Stopped::WrongToken => wrong_token(app, head),
+        Stopped::NotOwn(session, objection) => {
+            let answer = respond::detail(StatusCode::FORBIDDEN, objection, None);
+            if let Found::Route(_, _, action, id) = found
+                && head.method != Method::GET
+            {
+                let target = id.and_then(admin::percent_decode).unwrap_or_default();
+                let actor = Actor::Session(session);
+                Trail::start(app, head, actor, *action, &target).end(answer.status());
+            }
+            answer
+        }
+    }))
+}
+
+/// The answer to a wrong admin token, wherever it was shown.
+pub(crate) fn wrong_token(app: &App, head: &Parts) -> Answer {
+    let answer = match failed(app, head) {
+        Ok(()) => {
+            let peer = peer_of(head).map(tracing::field::display);
+            tracing::warn!(peer, failures = app.guesses.failures(), "wrong admin token");
+            respond::no_admin()
+        }
+        Err(wait) => respond::too_many_tokens(wait),
+    };
+    admin::note_failed_login(app, head, answer.status());
+    answer
+}
+
+/// Counts a wrong token or key. `Err` says how long there may be no other.
+fn failed(app: &App, head: &Parts) -> Result<(), Duration> {
+    // Those whose address nobody knows are one.
+    let peer = peer_of(head).unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    app.guesses.failed(peer, app.clock.now())
 }
 
 /// Says who calls, in the extensions of the request; or the answer that refuses it.
@@ -73,7 +132,11 @@ fn admit_caller(app: &App, head: &mut Parts, family: Family) -> Result<(), Box<A
             guard_name(head, callers);
             Ok(())
         }
-        Identity::Anonymous | Identity::Wrong => Err(Box::new(respond::no_caller(family))),
+        Identity::Anonymous => Err(Box::new(respond::no_caller(family))),
+        Identity::Wrong => Err(Box::new(match failed(app, head) {
+            Ok(()) => respond::no_caller(family),
+            Err(wait) => respond::too_many_keys(wait, family),
+        })),
         Identity::Ambiguous => {
             let text = "the request shows two different credentials; send one";
             Err(Box::new(respond::refused(StatusCode::BAD_REQUEST, text, family)))

@@ -11,7 +11,9 @@ pub mod auth;
 pub mod banner;
 mod caller;
 pub mod config;
+mod guess;
 mod handler;
+pub mod hosts;
 pub mod in_flight;
 pub mod listen;
 pub mod logs;
@@ -20,6 +22,7 @@ mod respond;
 pub mod routes;
 pub mod run;
 mod secrets;
+mod session;
 mod target;
 
 pub use self::respond::EdgeBody;

@@ -73,6 +73,8 @@ Everything else comes from the environment:
   SIDECAR_ENCRYPTION_KEY[_FILE]    the master key, 64 hex characters (made in ./secrets if the
                                    store is new), SIDECAR_ENCRYPTION_KEYS_OLD to decrypt only
   SIDECAR_ADMIN_TOKEN[_FILE]       the admin token (made in ./secrets)
+  SIDECAR_ALLOWED_HOSTS            names under which the admin API answers, besides localhost and
+                                   the address itself: a list with commas, or * for any
   SIDECAR_ALLOW_ANONYMOUS          may /v1 be used without a caller key (true on loopback)
   SIDECAR_UPSTREAM, SIDECAR_API_KEY  one provider that serves every model by its own name
   SIDECAR_RATE_RPM, SIDECAR_COOLDOWN_BASE, SIDECAR_COOLDOWN_MAX,

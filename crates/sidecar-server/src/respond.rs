@@ -1,7 +1,9 @@
 //! The answers that are made here.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
@@ -55,6 +57,19 @@ pub(crate) fn no_admin() -> Answer {
     answer
 }
 
+/// A wrong admin token after too many others.
+pub(crate) fn too_many_tokens(wait: Duration) -> Answer {
+    let text = "too many wrong tokens; the right one works at once, another guess has to wait";
+    with_wait(detail(StatusCode::TOO_MANY_REQUESTS, text, None), wait)
+}
+
+/// An operator's route, asked for under a foreign name.
+pub(crate) fn wrong_host() -> Answer {
+    let text = "this server does not answer under the name in `Host`; SIDECAR_ALLOWED_HOSTS adds \
+                names to localhost and the address it listens on";
+    detail(StatusCode::MISDIRECTED_REQUEST, text, None)
+}
+
 /// No credential at a proxied route that needs one.
 pub(crate) fn no_caller(family: Family) -> Answer {
     let parts = ErrorParts {
@@ -64,6 +79,20 @@ pub(crate) fn no_caller(family: Family) -> Answer {
         code: "invalid_api_key",
     };
     whole(error_body(StatusCode::UNAUTHORIZED, &parts, family))
+}
+
+/// A wrong caller key after too many others.
+pub(crate) fn too_many_keys(wait: Duration, family: Family) -> Answer {
+    let parts = ErrorParts {
+        message: "too many wrong caller keys; the right one works at once".to_owned(),
+        error_type: "rate_limit_error",
+        param: None,
+        code: "too_many_invalid_api_keys",
+    };
+    let mut answer = whole(error_body(StatusCode::TOO_MANY_REQUESTS, &parts, family));
+    // The same key is wrong the next time, too.
+    answer.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+    with_wait(answer, wait)
 }
 
 /// A request that is refused before it is looked at.
@@ -95,4 +124,12 @@ pub(crate) fn failed(error: &Error, family: Family) -> Answer {
     whole(error_response(error, family))
 }
 
+fn with_wait(mut answer: Answer, wait: Duration) -> Answer {
+    // Never shorter than it is.
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    answer.headers_mut().insert(RETRY_AFTER, seconds.into());
+    answer
+}
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const NOSNIFF: HeaderName = http::header::X_CONTENT_TYPE_OPTIONS;

@@ -48,7 +48,25 @@ pub(crate) enum Action {
     StatsHourly,
     StatsDaily,
     StatsCooldown,
+    Login,
+    ShowSession,
+    Logout,
+    Audit,
     Proxy,
+}
+
+impl Action {
+    /// Its name in the audit log, such as `add_provider`.
+    pub(crate) fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('_');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
 }
 
 /// What a path leads to.
@@ -92,6 +110,10 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/admin/stats/hourly", Credential::Admin, Action::StatsHourly),
     route("GET", "/api/admin/stats/daily", Credential::Admin, Action::StatsDaily),
     route("GET", "/api/admin/stats/cooldown", Credential::Admin, Action::StatsCooldown),
+    route("POST", SESSION, Credential::None, Action::Login),
+    route("GET", SESSION, Credential::Admin, Action::ShowSession),
+    route("DELETE", SESSION, Credential::Admin, Action::Logout),
+    route("GET", "/api/admin/audit", Credential::Admin, Action::Audit),
 ];
 
 /// The route of `method` and `path`; the path is compared as it came, byte for byte.
@@ -104,11 +126,9 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
             _ => return Found::Route(route.path, route.credential, route.action, id),
         }
     }
-    if let Some((route, _)) = allowed.first()
-        && route.credential == Credential::Admin
-    {
+    if allowed.iter().any(|(route, _)| route.credential == Credential::Admin) {
         let methods = allowed.iter().map(|(_, method)| *method).collect();
-        return Found::WrongMethod(route.credential, methods);
+        return Found::WrongMethod(Credential::Admin, methods);
     }
     // Whatever else a provider's API has is passed on.
     if Family::of_path(path).is_some() {
@@ -120,6 +140,15 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
     }
     let is_admin = path.split('/').any(|segment| segment.eq_ignore_ascii_case("admin"));
     Found::Nothing(if is_admin { Credential::Admin } else { Credential::None })
+}
+
+/// Whether `path`, of a route that asks for `credential`, is of the operator's side, where a
+/// browser may hold a session.
+pub(crate) fn is_of_operator(path: &str, credential: Credential) -> bool {
+    let of_dashboard = path.strip_prefix(DASHBOARD);
+    credential == Credential::Admin
+        || path == SESSION
+        || of_dashboard.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 const fn route(
@@ -161,6 +190,8 @@ fn match_segments<'a>(pattern: &str, path: &'a str) -> Option<Option<&'a str>> {
 
 /// The pattern that stands for every proxied path.
 pub(crate) const PROXIED: &str = "/v1/*";
+const SESSION: &str = "/api/admin/session";
+const DASHBOARD: &str = "/dashboard";
 const BACKENDS: &str = "/api/admin/backends";
 const PROVIDERS: &str = "/api/admin/providers";
 
@@ -205,6 +236,33 @@ mod tests {
             assert_eq!(find(&Method::GET, path), Found::Nothing(Credential::Admin), "{path}");
         }
         assert_eq!(find(&Method::GET, "/elsewhere"), Found::Nothing(Credential::None));
+    }
+
+    #[test]
+    fn logging_in_is_all_that_the_admin_paths_have_for_everybody() {
+        for route in ROUTES.iter().filter(|route| route.path.contains("/admin")) {
+            let is_open = route.credential != Credential::Admin;
+            assert_eq!(is_open, route.action == Action::Login, "{route:?}");
+        }
+        let found = find(&Method::PUT, SESSION);
+        assert_eq!(found, Found::WrongMethod(Credential::Admin, vec!["POST", "GET", "DELETE"]));
+    }
+
+    #[test]
+    fn the_operators_side_is_the_admin_api_and_the_dashboard() {
+        for path in [SESSION, "/dashboard", "/dashboard/sse", "/dashboard/assets/x.js"] {
+            assert!(is_of_operator(path, Credential::None), "{path}");
+        }
+        assert!(is_of_operator("/api/admin/backends", Credential::Admin));
+        for path in ["/health", "/ready", "/dashboards", "/v1/models"] {
+            assert!(!is_of_operator(path, Credential::None), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_action_has_a_name_in_small_letters() {
+        assert_eq!(Action::Login.name(), "login");
+        assert_eq!(Action::ChangeProvider.name(), "change_provider");
     }
 
     #[test]

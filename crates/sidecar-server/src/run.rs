@@ -88,7 +88,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         );
     }
     tracing::info!(addr = %address, version = env!("CARGO_PKG_VERSION"), "listening");
-    let gate = Gate::new(server.admin_token, server.allow_anonymous);
+    let gate = Gate::new(server.admin_token, server.allow_anonymous).hosts(server.hosts);
     let edge = app::edge(sidecar.clone(), client, gate);
     let shutdown = async move {
         let signal = tokio::select! {

@@ -19,6 +19,7 @@
 //! # Ok(()) }
 //! ```
 
+mod audit;
 mod callers;
 mod error;
 mod explain;
@@ -33,6 +34,8 @@ mod view;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+pub use self::audit::{AuditEvent, AuditRow};
+pub(crate) use self::audit::{AuditLog, Taken};
 pub use self::callers::{CallerKeyView, CallerStatus, CallerView};
 pub use self::error::AdminError;
 pub use self::live::LiveView;

@@ -1,4 +1,5 @@
-//! Writes what is to outlive a restart: usage, cooldowns, and the last minute of the limits.
+//! Writes what is to outlive a restart: usage, cooldowns, the last minute of the limits, and the
+//! audit log.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -8,10 +9,11 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
 use tokio::task::AbortHandle;
 
+use crate::admin::{AuditLog, Taken};
 use crate::clock::Timestamp;
 use crate::pool::{News, Pools, cell_to_bytes, window_to_bytes};
 use crate::rate_limit::{Limiter, WindowRecord};
-use crate::store::{Change, Store, StoreError, Table, UsageBatch};
+use crate::store::{Change, Event, Store, StoreError, Table, UsageBatch};
 use crate::usage::{DailyKey, Ledger, UsageCounts, UsageKey};
 
 /// Writes every [`INTERVAL`], and at once when it is asked to, until it is stopped or dropped.
@@ -20,6 +22,7 @@ pub(crate) struct Flusher {
     work: Arc<Mutex<Work>>,
     store: Arc<dyn Store>,
     ledger: Ledger,
+    audit: Arc<AuditLog>,
     task: AbortHandle,
     /// What was on the books before this run, once somebody has asked.
     before: OnceCell<UsageCounts>,
@@ -29,6 +32,7 @@ pub(crate) struct Flusher {
 struct Work {
     pools: Pools,
     store: Arc<dyn Store>,
+    audit: Arc<AuditLog>,
     /// The id of the last batch of usage that was made.
     last_id: u64,
     /// A batch whose fate is unknown. It is handed in again as it is, so that the store can tell
@@ -41,15 +45,22 @@ struct Work {
 impl Flusher {
     /// Starts to write. The first time is now: before it no limit that is kept may be used.
     pub(super) async fn start(pools: &Pools, store: Arc<dyn Store>, last_id: u64) -> Self {
-        let mut work =
-            Work { pools: pools.clone(), store: store.clone(), last_id, unsure: None, pruned: 0 };
+        let audit = Arc::new(AuditLog::default());
+        let mut work = Work {
+            pools: pools.clone(),
+            store: store.clone(),
+            audit: audit.clone(),
+            last_id,
+            unsure: None,
+            pruned: 0,
+        };
         if let Err(error) = work.flush_state().await {
             tracing::error!(%error, "the state of limits and cooldowns is not kept");
         }
         let work = Arc::new(Mutex::new(work));
         let task = tokio::spawn(run(work.clone(), pools.clone()));
         let ledger = pools.ledger().clone();
-        Self { work, store, ledger, task: task.abort_handle(), before: OnceCell::new() }
+        Self { work, store, ledger, audit, task: task.abort_handle(), before: OnceCell::new() }
     }
 
     /// Writes what is left. Nothing is written afterwards, and nothing is sent.
@@ -57,7 +68,8 @@ impl Flusher {
         self.task.abort();
         let mut work = self.work.lock().await;
         let state = work.close_state().await;
-        work.flush_usage().await.and(state)
+        let audit = work.write_audit(work.audit.take_all()).await;
+        work.flush_usage().await.and(state).and(audit)
     }
 
     /// The sum over everything on the books, up to this moment. The store is read once, at the
@@ -105,6 +117,24 @@ impl Flusher {
         Ok(rows.into_iter().collect())
     }
 
+    /// Where audit rows wait to be written.
+    pub(crate) fn audit_log(&self) -> &AuditLog {
+        &self.audit
+    }
+
+    /// Rows of the audit log, see [`Store::audit`], also those of a moment ago if they can be
+    /// written.
+    pub(crate) async fn audit_rows(
+        &self,
+        limit: usize,
+        before: Option<u64>,
+    ) -> Result<Vec<Event>, StoreError> {
+        if let Err(error) = self.work.lock().await.flush_audit().await {
+            tracing::debug!(%error, "audit rows stay in memory");
+        }
+        self.store.audit(limit, before).await
+    }
+
     /// Writes the usage there is, and gives what could not be written: it counts all the same. A
     /// batch whose fate is unknown may be counted twice, until the store can be written again.
     async fn unwritten(&self) -> Vec<(UsageKey, UsageCounts)> {
@@ -134,6 +164,22 @@ impl Work {
         self.store.record(batch).await?;
         self.unsure = None;
         Ok(())
+    }
+
+    async fn flush_audit(&self) -> Result<(), StoreError> {
+        self.write_audit(self.audit.take(self.pools.clock().now())).await
+    }
+
+    async fn write_audit(&self, taken: Taken) -> Result<(), StoreError> {
+        let rows = taken.rows();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let written = self.store.append_audit(rows).await;
+        if written.is_err() {
+            self.audit.put_back(taken);
+        }
+        written
     }
 
     /// Writes cooldowns and windows. A limit may send on whether or not it worked: a store that
@@ -239,8 +285,9 @@ async fn run(work: Arc<Mutex<Work>>, pools: Pools) {
         }
         due = clock.now() + INTERVAL;
         let usage = work.flush_usage().await;
+        let audit = work.flush_audit().await;
         let pruned = work.prune().await;
-        if let Err(error) = state.and(usage).and(pruned) {
+        if let Err(error) = state.and(usage).and(audit).and(pruned) {
             // The store says it loudly itself.
             tracing::debug!(%error, "usage stays in memory");
         }

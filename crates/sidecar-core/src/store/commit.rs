@@ -3,7 +3,8 @@
 use redb::{Database, ReadableTable, ReadableTableMetadata, WriteTransaction};
 
 use super::tables::{
-    self, EVENT, EVENTS, REVISION, SEQUENCE, USAGE, USAGE_BATCH, USAGE_DAILY, failed,
+    self, AUDIT, AUDIT_NUMBER, EVENT, EVENTS, REVISION, SEQUENCE, USAGE, USAGE_BATCH, USAGE_DAILY,
+    failed,
 };
 use super::{Change, NewEvent, StoreError, Table, UsageBatch, open};
 
@@ -13,6 +14,7 @@ pub(super) enum Work {
     Changes(Vec<Change>),
     Usage(UsageBatch),
     Events(Vec<NewEvent>),
+    Audit(Vec<NewEvent>),
     /// A bounded part of what is older.
     Prune {
         before_hour: i64,
@@ -47,9 +49,15 @@ fn put(transaction: &WriteTransaction, works: &[Work], sequence: u64) -> Result<
     let revision = tables::number(&meta, REVISION)? + changed;
     let batch = put_usage(transaction, works, tables::number(&meta, USAGE_BATCH)?)?;
     let event = put_events(transaction, works, tables::number(&meta, EVENT)?, MOST_EVENTS)?;
+    let audit = put_audit(transaction, works, tables::number(&meta, AUDIT_NUMBER)?, MOST_AUDIT)?;
     let is_pruned = prune(transaction, works)?;
-    let numbers =
-        [(REVISION, revision), (USAGE_BATCH, batch), (EVENT, event), (SEQUENCE, sequence)];
+    let numbers = [
+        (REVISION, revision),
+        (USAGE_BATCH, batch),
+        (EVENT, event),
+        (AUDIT_NUMBER, audit),
+        (SEQUENCE, sequence),
+    ];
     for (key, number) in numbers {
         meta.insert(key, number.to_be_bytes().as_slice()).map_err(failed)?;
     }
@@ -122,6 +130,32 @@ fn put_events(
     Ok(last)
 }
 
+/// The same for rows of the audit log.
+fn put_audit(
+    transaction: &WriteTransaction,
+    works: &[Work],
+    mut last: u64,
+    most: u64,
+) -> Result<u64, StoreError> {
+    let rows = works.iter().filter_map(|work| match work {
+        Work::Audit(rows) => Some(rows),
+        _ => None,
+    });
+    let mut rows = rows.flatten().peekable();
+    if rows.peek().is_none() {
+        return Ok(last);
+    }
+    let mut table = transaction.open_table(AUDIT).map_err(failed)?;
+    for NewEvent { at_ms, body } in rows {
+        last += 1;
+        table.insert((last, *at_ms), body.as_slice()).map_err(failed)?;
+        if table.len().map_err(failed)? > most {
+            table.pop_first().map_err(failed)?;
+        }
+    }
+    Ok(last)
+}
+
 /// Whether nothing is left of what was to be pruned.
 fn prune(transaction: &WriteTransaction, works: &[Work]) -> Result<bool, StoreError> {
     let mut room = PRUNED_AT_ONCE;
@@ -162,6 +196,8 @@ fn pop_while<K: redb::Key + 'static>(
 const PRUNED_AT_ONCE: usize = 2_000;
 /// How many events are kept.
 const MOST_EVENTS: u64 = 100_000;
+/// How many rows of the audit log are kept.
+const MOST_AUDIT: u64 = 10_000;
 const MS_PER_HOUR: i64 = 3_600_000;
 
 #[cfg(test)]
@@ -181,5 +217,17 @@ mod tests {
         let table = transaction.open_table(EVENTS).unwrap();
         let keys = table.iter().unwrap().map(|row| row.unwrap().0.value());
         assert_eq!(keys.collect::<Vec<_>>(), [(8, 15), (9, 13), (9, 18)]);
+    }
+
+    #[test]
+    fn the_first_audit_rows_make_room_for_the_last_whatever_the_clock_says() {
+        let database = open::with_backend(InMemoryBackend::new()).unwrap();
+        let transaction = open::begin(&database).unwrap();
+        let work = |at_ms| Work::Audit(vec![NewEvent { at_ms, body: Vec::new() }]);
+        let works = [work(5), work(1), work(9), work(7)];
+        assert_eq!(put_audit(&transaction, &works, 10, 3).unwrap(), 14);
+        let table = transaction.open_table(AUDIT).unwrap();
+        let keys = table.iter().unwrap().map(|row| row.unwrap().0.value());
+        assert_eq!(keys.collect::<Vec<_>>(), [(12, 1), (13, 9), (14, 7)]);
     }
 }

@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::backends::InMemoryBackend;
-use redb::{AccessGuard, Database, ReadableDatabase, ReadableTable, StorageError};
+use redb::{AccessGuard, Database, ReadableDatabase, ReadableTable, StorageError, TableError};
 
 use super::commit::{Done, Work};
 use super::open::{self, Peeked};
 use super::tables::{
-    self, EVENTS, EventRow, REVISION, STORE_ID, USAGE, USAGE_BATCH, USAGE_DAILY, decode_counts,
+    self, AUDIT, EVENTS, EventRow, REVISION, STORE_ID, USAGE, USAGE_BATCH, USAGE_DAILY,
+    decode_counts,
 };
 use super::writer::{Job, Writer};
 use super::{Change, Event, Loaded, NewEvent, Pending, Store, StoreError, Table, UsageBatch};
@@ -113,6 +114,11 @@ impl Store for RedbStore {
         Box::pin(async move { written.await.map(|_| ()) })
     }
 
+    fn append_audit(&self, rows: Vec<NewEvent>) -> Pending<'_, ()> {
+        let written = self.write(Work::Audit(rows));
+        Box::pin(async move { written.await.map(|_| ()) })
+    }
+
     fn prune(&self, before_hour: i64, before_day: i64) -> Pending<'_, ()> {
         Box::pin(async move {
             // Every commit but the last one removes something, and others get their turn between.
@@ -145,6 +151,10 @@ impl Store for RedbStore {
 
     fn events(&self, from_ms: i64, limit: usize, newest_first: bool) -> Pending<'_, Vec<Event>> {
         self.read(move |database| events(database, from_ms, limit, newest_first))
+    }
+
+    fn audit(&self, limit: usize, before: Option<u64>) -> Pending<'_, Vec<Event>> {
+        self.read(move |database| audit(database, limit, before.unwrap_or(u64::MAX)))
     }
 
     fn is_healthy(&self) -> bool {
@@ -248,6 +258,22 @@ fn events(
     } else {
         rows.take(limit).map(event).collect()
     }
+}
+
+fn audit(database: &Database, limit: usize, before: u64) -> Result<Vec<Event>, StoreError> {
+    let transaction = database.begin_read().map_err(tables::damaged)?;
+    let table = match transaction.open_table(AUDIT) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+        Err(error) => return Err(tables::damaged(error)),
+    };
+    let rows = table.range(..(before, i64::MIN)).map_err(tables::damaged)?;
+    let rows = rows.rev().take(limit).map(|row| {
+        let (key, body) = row.map_err(tables::damaged)?;
+        let (seq, at_ms) = key.value();
+        Ok(Event { at_ms, seq, body: body.value().to_vec() })
+    });
+    rows.collect()
 }
 
 type Row<'a> = Result<(AccessGuard<'a, EventRow>, AccessGuard<'a, &'static [u8]>), StorageError>;

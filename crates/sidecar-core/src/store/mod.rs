@@ -1,4 +1,4 @@
-//! What must survive a restart: providers, settings, keys, usage, events.
+//! What must survive a restart: providers, settings, keys, usage, events, the audit log.
 //!
 //! [`Store`] says what is needed of an engine; [`RedbStore`] is the one there is. Records are
 //! opaque bytes that begin with a version; a change is durable when its future is done. Batches of
@@ -37,7 +37,7 @@ pub use self::open::Peeked;
 
 /// A durable store. All methods may be called from anywhere at any time.
 pub trait Store: Send + Sync + fmt::Debug {
-    /// Everything but usage and events, as it was last committed.
+    /// Everything but usage, events and the audit log, as it was last committed.
     fn load(&self) -> Pending<'_, Loaded>;
 
     /// Makes all `changes` or none. Done when they are durable; gives the new revision.
@@ -58,6 +58,14 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// After [`StoreError::Unavailable`] the events may or may not be found after a restart.
     fn append(&self, events: Vec<NewEvent>) -> Pending<'_, ()>;
 
+    /// Appends `rows` to the audit log, in which the number of a row and not its time gives the
+    /// order. The first of all are dropped beyond 10 000.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::append`].
+    fn append_audit(&self, rows: Vec<NewEvent>) -> Pending<'_, ()>;
+
     /// Drops the hourly usage rows of hours before `before_hour`, the events of those hours, and
     /// the daily usage rows of days before `before_day`, some at a time.
     fn prune(&self, before_hour: i64, before_day: i64) -> Pending<'_, ()>;
@@ -71,6 +79,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// At most `limit` of the events that happened at `from_ms` (milliseconds since the Unix
     /// epoch) or later: the first ones, or the last ones with the newest first.
     fn events(&self, from_ms: i64, limit: usize, newest_first: bool) -> Pending<'_, Vec<Event>>;
+
+    /// At most `limit` rows of the audit log, the last one first; with `before` only those whose
+    /// number is lower.
+    fn audit(&self, limit: usize, before: Option<u64>) -> Pending<'_, Vec<Event>>;
 
     /// Whether the last commit went well.
     fn is_healthy(&self) -> bool;

@@ -13,6 +13,8 @@ pub(super) type UsageRow = (i64, &'static str, &'static str, &'static str);
 pub(super) type Usage = TableDefinition<'static, UsageRow, &'static [u8]>;
 pub(super) type EventRow = (i64, u64);
 pub(super) type Events = TableDefinition<'static, EventRow, &'static [u8]>;
+pub(super) type AuditRow = (u64, i64);
+pub(super) type Audit = TableDefinition<'static, AuditRow, &'static [u8]>;
 
 /// Whole hours, provider id, model, caller.
 pub(super) const USAGE: Usage = TableDefinition::new("usage_v1");
@@ -20,6 +22,9 @@ pub(super) const USAGE: Usage = TableDefinition::new("usage_v1");
 pub(super) const USAGE_DAILY: Usage = TableDefinition::new("usage_daily_v1");
 /// Milliseconds, a number that rises.
 pub(super) const EVENTS: Events = TableDefinition::new("events_v1");
+/// A number that rises, milliseconds. The first row makes the table: a store without one has the
+/// same schema.
+pub(super) const AUDIT: Audit = TableDefinition::new("audit_v1");
 
 impl Table {
     /// Every table of records.
@@ -155,6 +160,8 @@ pub(super) const REVISION: &str = "revision";
 pub(super) const USAGE_BATCH: &str = "usage_batch";
 /// The number of the last event.
 pub(super) const EVENT: &str = "event";
+/// The number of the last row of the audit log.
+pub(super) const AUDIT_NUMBER: &str = "audit";
 /// The number of commits; read back after one that failed.
 pub(super) const SEQUENCE: &str = "sequence";
 /// The latest schema known here. The second one has daily rows, events, and the second version of

@@ -408,3 +408,24 @@ async fn events_are_found_by_their_time_from_either_end() {
         store.events(30, 9, false).await.unwrap().iter().map(|event| event.seq).collect();
     assert_eq!(seqs, [4, 5]);
 }
+
+#[tokio::test]
+async fn audit_rows_are_found_from_the_last_one_back_also_after_a_restart() {
+    let (_folder, path) = place();
+    let store = RedbStore::open(&path).unwrap();
+    // A store of an earlier version has no such table.
+    assert!(store.audit(9, None).await.unwrap().is_empty());
+    store.append_audit(vec![event(30, "a"), event(10, "b")]).await.unwrap();
+    store.close().await.unwrap();
+
+    let store = RedbStore::open(&path).unwrap();
+    store.append_audit(vec![event(20, "c")]).await.unwrap();
+    let rows = async |limit, before| {
+        let rows = store.audit(limit, before).await.unwrap();
+        rows.iter().map(|row| (row.seq, row.at_ms)).collect::<Vec<_>>()
+    };
+    assert_eq!(rows(9, None).await, [(3, 20), (2, 10), (1, 30)]);
+    assert_eq!(rows(1, Some(3)).await, [(2, 10)]);
+    assert!(rows(9, Some(1)).await.is_empty());
+    assert_eq!(bodies(&store, 0, 9, false).await, [""; 0]);
+}

@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 
+use super::audit;
 use super::refusal::Refusal;
 
 /// Reads a body that must be there.
@@ -52,7 +53,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
         }
     })?;
     match deserializer.end() {
-        Ok(()) => Ok(value),
+        Ok(()) => {
+            audit::note_fields(bytes);
+            Ok(value)
+        }
         Err(_) => {
             let text = "there is more after the JSON object";
             Err(Refusal::new(StatusCode::BAD_REQUEST, text))

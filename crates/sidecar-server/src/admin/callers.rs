@@ -11,6 +11,7 @@ use sidecar_core::callers::DEFAULT_OVERLAP;
 use sidecar_core::secret::Secret;
 
 use super::Answered;
+use super::audit;
 use super::body::{read, read_optional};
 use crate::respond::{self, Answer};
 
@@ -23,6 +24,7 @@ pub(super) fn list(admin: &Admin) -> Answer {
 pub(super) async fn add(admin: &Admin, body: Incoming) -> Answered {
     let (caller, key) = admin.add_caller(read(body).await?).await?;
     tracing::info!(caller = %caller.name, "caller added");
+    audit::note_target(&caller.name);
     Ok(with_key(StatusCode::CREATED, &caller, &key))
 }
 

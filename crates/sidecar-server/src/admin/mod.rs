@@ -1,5 +1,6 @@
-//! The admin API. Who gets here has shown the admin token.
+//! The admin API. Who gets here has shown the admin token, or a session.
 
+mod audit;
 mod body;
 mod callers;
 mod explain;
@@ -7,45 +8,70 @@ mod query;
 mod refusal;
 mod stats;
 
-use http::StatusCode;
+use http::request::Parts;
+use http::{Method, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sidecar_core::admin::Admin;
 
+pub(crate) use self::audit::{Trail, note_failed_login};
+
 use self::body::read;
 use self::refusal::Refusal;
 use crate::app::App;
+use crate::auth::Actor;
 use crate::respond::{self, Answer};
 use crate::routes::Action;
+use crate::session;
 
-/// Answers one admin request; `id` is what stands for `{id}` in its route.
+/// Answers one admin request of `actor`; `id` is what stands for `{id}` in its route. What changes
+/// something leaves a row in the audit log.
 pub(crate) async fn answer(
     app: &App,
+    actor: Actor,
+    head: &Parts,
     action: Action,
     id: Option<&str>,
-    query: Option<&str>,
     body: Incoming,
 ) -> Answer {
     let Some(id) = percent_decode(id.unwrap_or_default()) else {
         return respond::detail(StatusCode::BAD_REQUEST, "the path is not UTF-8", None);
     };
-    let admin = app.sidecar.admin();
+    let work = serve(app, actor, head, action, &id, body);
+    if head.method == Method::GET {
+        return work.await;
+    }
+    Trail::start(app, head, actor, action, &id).follow(work).await
+}
+
+async fn serve(
+    app: &App,
+    actor: Actor,
+    head: &Parts,
+    action: Action,
+    id: &str,
+    body: Incoming,
+) -> Answer {
+    let (admin, query) = (app.sidecar.admin(), head.uri.query());
     let answer = match action {
+        Action::ShowSession => return session::show(app, actor),
+        Action::Logout => return session::log_out(app, actor),
+        Action::Audit => audit::list(&admin, query).await,
         Action::AddProvider => add_provider(&admin, body).await,
-        Action::ChangeProvider => change_provider(&admin, &id, body).await,
-        Action::TestProvider => test_provider(app, &admin, &id, body).await,
-        Action::ChangeSetting => change_setting(&admin, &id, body).await,
+        Action::ChangeProvider => change_provider(&admin, id, body).await,
+        Action::TestProvider => test_provider(app, &admin, id, body).await,
+        Action::ChangeSetting => change_setting(&admin, id, body).await,
         Action::AddCaller => callers::add(&admin, body).await,
-        Action::ChangeCaller => callers::change(&admin, &id, body).await,
-        Action::RollCaller => callers::roll(&admin, &id, body).await,
+        Action::ChangeCaller => callers::change(&admin, id, body).await,
+        Action::RollCaller => callers::roll(&admin, id, body).await,
         Action::Explain => explain::explain(&admin, query),
         Action::StatsTotal => stats::total(&admin, query).await,
         Action::StatsHourly => stats::hourly(&admin, query).await,
         Action::StatsDaily => stats::daily(&admin, query).await,
         Action::StatsCooldown => stats::cooldown(&admin, query).await,
-        action => without_body(&admin, action, &id).await,
+        action => without_body(&admin, action, id).await,
     };
     answer.unwrap_or_else(|refusal| refusal.answer())
 }
@@ -76,6 +102,7 @@ async fn without_body(admin: &Admin, action: Action, id: &str) -> Answered {
 async fn add_provider(admin: &Admin, body: Incoming) -> Answered {
     let provider = admin.add_provider(read(body).await?).await?;
     tracing::info!(provider = %provider.name, "provider added");
+    audit::note_target(&provider.name);
     Ok(respond::json(StatusCode::CREATED, &provider))
 }
 
