@@ -22,8 +22,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::support::{
-    Answer, Home, Refusing, Script, Server, Upstream, chat, eventually, json_body, provider,
-    request, try_send, with, within,
+    Answer, Home, Refusing, Script, Server, Upstream, all_ready, candidates, chat, eventually,
+    explain, json_body, provider, request, try_send, with, within,
 };
 
 /// 15 callers send two bursts of six each, three callers in step every 7.5 s: 18 requests, which
@@ -416,29 +416,6 @@ async fn ask_again_if_lost(caller: &str, mut address: watch::Receiver<Address>) 
         let next_run = async { address.wait_for(|address| address.run > run).await.is_ok() };
         assert!(within("the next run", next_run).await);
     }
-}
-
-async fn explain(server: &Server) -> Value {
-    let answer = server.admin("GET", "/explain?model=llama", Value::Null).await;
-    assert_eq!(answer.status, 200, "{}", answer.whole());
-    answer.json()
-}
-
-/// All candidates, of all pools.
-fn candidates(explanation: &Value) -> impl Iterator<Item = &Value> {
-    let pools = explanation["pools"].as_array().unwrap();
-    pools.iter().flat_map(|pool| pool["candidates"].as_array().unwrap())
-}
-
-/// Waits until all of them can be sent something. A new limit cannot for a moment, until it is
-/// known to the store.
-async fn all_ready(server: &Server) {
-    eventually("all providers to be ready", async || {
-        let explanation = explain(server).await;
-        let ready = candidates(&explanation).all(|candidate| candidate["ready"] == true);
-        ready.then_some(())
-    })
-    .await;
 }
 
 /// The quota cell of the provider called `tired`.

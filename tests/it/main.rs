@@ -15,9 +15,13 @@ mod cli;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod crowd;
+#[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod failover;
+#[cfg(test)]
+mod gone;
 #[cfg(test)]
 mod heart;
 #[cfg(test)]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub(crate) use self::client::{Answer, body_of, json_body, next_bytes, request, try_send};
 pub(crate) use self::home::{ADMIN_TOKEN, Home, program};
 pub(crate) use self::process::{Exit, Process};
-pub(crate) use self::raw::{raw, raw_upload, status_of};
+pub(crate) use self::raw::{RawCaller, raw, raw_post, raw_upload, status_of};
 pub(crate) use self::server::Server;
 pub(crate) use self::upstream::{Refusing, Script, Step, Upstream};
 pub(crate) use self::wait::{eventually, within};
@@ -40,6 +40,30 @@ pub(crate) fn with(mut base: Value, extra: Value) -> Value {
         base.extend(extra);
     }
     base
+}
+
+/// What the server says would become of a request for `llama`.
+pub(crate) async fn explain(server: &Server) -> Value {
+    let answer = server.admin("GET", "/explain?model=llama", Value::Null).await;
+    assert_eq!(answer.status, 200, "{}", answer.whole());
+    answer.json()
+}
+
+/// All candidates in what [`explain`] gives, of all pools.
+pub(crate) fn candidates(explanation: &Value) -> impl Iterator<Item = &Value> {
+    let pools = explanation["pools"].as_array().unwrap();
+    pools.iter().flat_map(|pool| pool["candidates"].as_array().unwrap())
+}
+
+/// Waits until all providers can be sent something. A new limit lets nothing pass for a moment,
+/// until it is known to the store.
+pub(crate) async fn all_ready(server: &Server) {
+    eventually("all providers to be ready", async || {
+        let explanation = explain(server).await;
+        let ready = candidates(&explanation).all(|candidate| candidate["ready"] == true);
+        ready.then_some(())
+    })
+    .await;
 }
 
 /// The body of a chat request for `model`.

@@ -2,10 +2,56 @@
 
 use std::net::SocketAddr;
 
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::within;
+
+/// A caller that says only what it is told to, and leaves as it is told to: dropped, it closes the
+/// connection (FIN), or resets it if there was something left to read.
+pub(crate) struct RawCaller(TcpStream);
+
+impl RawCaller {
+    /// Connects and sends `bytes`.
+    pub(crate) async fn sending(addr: SocketAddr, bytes: &str) -> Self {
+        let mut caller = Self(TcpStream::connect(addr).await.unwrap());
+        caller.send(bytes).await;
+        caller
+    }
+
+    /// Sends `bytes` too.
+    pub(crate) async fn send(&mut self, bytes: &str) {
+        self.0.write_all(bytes.as_bytes()).await.unwrap();
+    }
+
+    /// Reads until `part` has come; all that has come with it.
+    pub(crate) async fn read_until(&mut self, part: &str) -> String {
+        let mut bytes = Vec::new();
+        while !String::from_utf8_lossy(&bytes).contains(part) {
+            let read = within("more of an answer", self.0.read_buf(&mut bytes)).await.unwrap();
+            assert_ne!(read, 0, "the server closed after {}", String::from_utf8_lossy(&bytes));
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// Resets the connection (RST).
+    pub(crate) fn reset(self) {
+        self.0.set_zero_linger().unwrap();
+    }
+}
+
+/// A POST of `body` to `path`, as it is sent.
+pub(crate) fn raw_post(path: &str, headers: &[(&str, &str)], body: &Value) -> String {
+    let body = body.to_string();
+    let mut post = format!("POST {path} HTTP/1.1\r\nhost: sidecar\r\n");
+    for (name, value) in headers {
+        post.push_str(&format!("{name}: {value}\r\n"));
+    }
+    post.push_str("content-type: application/json\r\n");
+    post.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    post
+}
 
 /// Sends `bytes` and reads until the server closes the connection, which it must.
 pub(crate) async fn raw(addr: SocketAddr, bytes: &str) -> String {

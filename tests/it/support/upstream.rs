@@ -4,12 +4,13 @@
 //! and so it also sees a request exactly as it was framed.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Notify;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::dialects;
@@ -38,8 +39,12 @@ pub(crate) enum Script {
 pub(crate) enum Step {
     /// Sends this.
     Send(&'static str),
+    /// Sends this so many times, as fast as it is taken.
+    Repeat(&'static str, usize),
     /// Waits until the test says so.
     Wait(Arc<Notify>),
+    /// Says nothing more until the other side has left.
+    Hang,
     /// Closes without ending the body.
     Cut,
 }
@@ -68,17 +73,32 @@ pub(crate) struct Refusing(TcpSocket);
 struct Shared {
     script: Mutex<Script>,
     seen: Mutex<Vec<Seen>>,
+    /// How often the other side has left while it hung.
+    left: watch::Sender<usize>,
+    /// Bytes of [`Step::Repeat`].
+    repeated: AtomicUsize,
 }
 
 impl Upstream {
     /// A provider on a port of its own.
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind(LOOPBACK).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // Its connections inherit it: little of what they have sent still waits on this side.
+        socket.set_send_buffer_size(SEND_BUFFER).unwrap();
+        socket.bind(LOOPBACK.parse().unwrap()).unwrap();
+        let listener = socket.listen(BACKLOG).unwrap();
         let addr = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { script: Mutex::new(Script::Good), seen: Mutex::default() });
+        let shared = Arc::new(Shared {
+            script: Mutex::new(Script::Good),
+            seen: Mutex::default(),
+            left: watch::Sender::new(0),
+            repeated: AtomicUsize::new(0),
+        });
         let for_connections = shared.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                // A small buffer and a wait for each acknowledgement would make it slow.
+                let _ = stream.set_nodelay(true);
                 tokio::spawn(serve(stream, for_connections.clone()));
             }
         });
@@ -115,6 +135,18 @@ impl Upstream {
     /// The last request it has read.
     pub(crate) fn last(&self) -> Seen {
         self.shared.seen.lock().unwrap().last().expect("a request has come").clone()
+    }
+
+    /// Waits until the other side has left so often, in all, while it hung.
+    pub(crate) async fn left(&self, times: usize) {
+        let mut left = self.shared.left.subscribe();
+        // Never an error: the sender lives as long as this.
+        left.wait_for(|left| *left >= times).await.map(drop).unwrap();
+    }
+
+    /// How many bytes of [`Step::Repeat`] it has sent.
+    pub(crate) fn repeated(&self) -> usize {
+        self.shared.repeated.load(Ordering::Relaxed)
     }
 }
 
@@ -171,7 +203,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
     while let Some(seen) = read_request(&mut stream, &mut buffer).await {
         let script = shared.script.lock().unwrap().clone();
         shared.seen.lock().unwrap().push(seen.clone());
-        if !play(script, &seen, &mut stream).await {
+        if !play(script, &seen, &mut stream, &shared).await {
             return;
         }
     }
@@ -208,27 +240,24 @@ async fn read_more(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<()> {
 }
 
 /// Follows `script`; whether the connection may be used again.
-async fn play(script: Script, seen: &Seen, stream: &mut TcpStream) -> bool {
+async fn play(script: Script, seen: &Seen, stream: &mut TcpStream, shared: &Shared) -> bool {
     match script {
         Script::Good => write(stream, &dialects::good(seen)).await,
         Script::Answer { status, headers, body } => {
             write(stream, &dialects::answer(status, &headers, &body)).await
         }
         Script::Echo(status) => write(stream, &dialects::echo(status, seen)).await,
-        Script::Stream(steps) => play_stream(steps, stream).await,
+        Script::Stream(steps) => play_stream(steps, stream, shared).await,
         Script::Close => false,
         Script::Reset => {
             stream.set_zero_linger().unwrap();
             false
         }
-        Script::Hang => {
-            let _ = stream.read(&mut [0; 1]).await;
-            false
-        }
+        Script::Hang => hang(stream, shared).await,
     }
 }
 
-async fn play_stream(steps: Vec<Step>, stream: &mut TcpStream) -> bool {
+async fn play_stream(steps: Vec<Step>, stream: &mut TcpStream, shared: &Shared) -> bool {
     if !write(stream, dialects::STREAM_HEAD.as_bytes()).await {
         return false;
     }
@@ -239,11 +268,29 @@ async fn play_stream(steps: Vec<Step>, stream: &mut TcpStream) -> bool {
                     return false;
                 }
             }
+            Step::Repeat(text, times) => {
+                let chunk = dialects::chunk(text);
+                for _ in 0..times {
+                    if !write(stream, chunk.as_bytes()).await {
+                        return false;
+                    }
+                    shared.repeated.fetch_add(chunk.len(), Ordering::Relaxed);
+                }
+            }
             Step::Wait(until) => until.notified().await,
+            Step::Hang => return hang(stream, shared).await,
             Step::Cut => return false,
         }
     }
     write(stream, dialects::LAST_CHUNK.as_bytes()).await
+}
+
+/// Waits until the other side has left; the connection is of no more use then.
+async fn hang(stream: &mut TcpStream, shared: &Shared) -> bool {
+    // Whoever sends something is still there.
+    while let Ok(1..) = stream.read(&mut [0; 64]).await {}
+    shared.left.send_modify(|left| *left += 1);
+    false
 }
 
 async fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
@@ -251,4 +298,7 @@ async fn write(stream: &mut TcpStream, bytes: &[u8]) -> bool {
 }
 
 const LOOPBACK: &str = "127.0.0.1:0";
+const BACKLOG: u32 = 1_024;
+/// Bytes; Linux takes twice as many.
+const SEND_BUFFER: u32 = 32 << 10;
 const JSON: (&str, &str) = ("content-type", "application/json");

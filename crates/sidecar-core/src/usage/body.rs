@@ -53,7 +53,7 @@ pub(super) struct Judged {
     pub(super) is_possible_duplicate: bool,
 }
 
-/// An attempt in progress. Dropped unfinished, it is booked as failed.
+/// An attempt in progress. Dropped unfinished, its caller has left, which is no failure.
 #[derive(Debug)]
 pub(super) struct Booking {
     open: Option<(Meter, Caller)>,
@@ -194,7 +194,8 @@ impl Booking {
 }
 
 impl Drop for Booking {
-    /// The caller left before there was an answer. The provider may charge for the prompt.
+    /// The caller left before there was an answer, which is no fault of the provider's. It may
+    /// charge for the prompt.
     fn drop(&mut self) {
         if !self.is_open() {
             return;
@@ -202,6 +203,6 @@ impl Drop for Booking {
         let tokens = Tokens { prompt: estimate(self.request_bytes), ..Tokens::default() };
         let used = Used { tokens, is_estimated: true, ..Used::default() };
         let latency = self.elapsed();
-        self.close(&Attempt { failed: true, used, latency, ..Attempt::default() });
+        self.close(&Attempt { used, latency, ..Attempt::default() });
     }
 }

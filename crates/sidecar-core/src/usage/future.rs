@@ -15,8 +15,8 @@ use crate::sse::is_event_stream;
 use crate::verdict::{Class, Outcome};
 
 pin_project! {
-    /// The future of [`super::Usage`]. Dropped before it is done, the attempt is booked as failed:
-    /// the request may have been sent.
+    /// The future of [`super::Usage`]. Dropped before it is done, the attempt is booked all the
+    /// same: the request may have been sent.
     #[derive(Debug)]
     pub struct ResponseFuture<F> {
         #[pin]
