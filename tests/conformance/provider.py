@@ -1,30 +1,43 @@
 """A scripted provider: speaks the OpenAI and Anthropic protocols, and fails on demand."""
 
-import array
-import base64
 import json
 import socket
 import struct
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-WORDS = ["Hello", ", ", "world", "."]
-TEXT = "".join(WORDS)
-VECTOR = [0.5, -0.25, 0.125]
-OPENAI_USAGE = {"prompt_tokens": 7, "completion_tokens": 4, "total_tokens": 11}
+import answers
 
 # What a provider may do instead of a good answer, beside any status of 400 and above.
 RESET = "reset"  # reads the request, then resets the connection
-CUT = "cut"  # ends a stream after its first word without ending the body
+HANG = "hang"  # reads the request, and says nothing
+FAULT = "fault"  # begins a stream with an error that is the caller's own fault
+CARELESS = "careless"  # writes a stream of chunks badly
+INCOMPLETE = "incomplete"  # ends a response early, and says so
+FAILED = "failed"  # ends a response by saying that it has failed
+# What it may do after the first word of a stream.
+CUT = "cut"  # ends the connection without ending the body
+CUT_LINE = "cut-line"  # the same in the middle of a line
+CUT_LONG = "cut-long"  # the same in the middle of a line of more than 64 KiB
+END = "end"  # ends the body as if that were all
+STALL = "stall"  # says nothing more
+FAIL = "fail"  # says that it has failed
+
+CUTS = (CUT, CUT_LINE, CUT_LONG, END, STALL, FAIL)
+# The longest that a hanging provider hangs if nobody ends it.
+HANG_SECONDS = 30
+LONG = 200_000
 
 
 class Provider:
     """One provider on a port of its own. `behaviour` may be changed at any time: `None` for good
-    answers, an HTTP status, `RESET` or `CUT`."""
+    answers, an HTTP status, or one of the words above. `headers` go with what has a status."""
 
     def __init__(self):
         self.behaviour = None
+        self.headers = {}
         self.requests = []
+        self._freed = threading.Event()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.provider = self
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -34,9 +47,15 @@ class Provider:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def reset(self):
-        """Good again, with nothing seen yet."""
+        """Good again, with nothing seen yet; what hangs is let go."""
         self.behaviour = None
+        self.headers = {}
         self.requests.clear()
+        self._freed.set()
+        self._freed = threading.Event()
+
+    def hang(self):
+        self._freed.wait(HANG_SECONDS)
 
 
 class Refusing:
@@ -76,126 +95,86 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body):
         provider = self.server.provider
         headers = {name.lower(): value for name, value in self.headers.items()}
-        provider.requests.append({"path": self.path, "headers": headers, "body": body})
+        path = self.path.partition("?")[0]
+        provider.requests.append({"path": path, "headers": headers, "body": body})
         behaviour = provider.behaviour
         if behaviour == RESET:
             linger = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             self.close_connection = True
+        elif behaviour == HANG:
+            provider.hang()
+            self.close_connection = True
         elif isinstance(behaviour, int):
-            self._json(behaviour, _error(behaviour))
-        elif self.path.endswith("/chat/completions"):
-            self._chat(body, cut=behaviour == CUT)
-        elif self.path.endswith("/embeddings"):
-            self._json(200, _embeddings(body))
-        elif self.path.endswith("/messages"):
-            self._messages(body)
+            self._json(behaviour, answers.error(behaviour), provider.headers)
+        elif body.get("stream") and (events := answers.events(path, body)):
+            self._events(path, body, behaviour, *events)
+        elif whole := answers.document(path, body):
+            self._document(whole, behaviour)
         else:
-            self._json(404, _error(404))
+            self._json(404, answers.error(404))
 
-    def _chat(self, body, cut):
-        if not body.get("stream"):
-            message = {"role": "assistant", "content": TEXT}
-            choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-            whole = _completion("chat.completion", body, choices=[choice], usage=OPENAI_USAGE)
-            self._json(200, whole)
-            return
-        asked = bool((body.get("stream_options") or {}).get("include_usage"))
+    def _events(self, path, body, behaviour, opening, rest):
+        """A stream of `opening`, which ends with the first word, and of `rest`."""
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        self._send(*_frames(path, body, behaviour, opening, rest))
+        if behaviour == STALL:
+            self.server.provider.hang()
+        if behaviour in (CUT, CUT_LINE, CUT_LONG, STALL):
+            self.close_connection = True
+        else:
+            self.wfile.write(b"0\r\n\r\n")
 
-        def chunk(choices, usage=None):
-            extra = {"usage": usage} if asked else {}
-            data = _completion("chat.completion.chunk", body, choices=choices, **extra)
-            return f"data: {json.dumps(data)}\n\n"
+    def _document(self, whole, behaviour):
+        data = json.dumps(whole).encode()
+        if behaviour == CUT_LONG:
+            # Of a document, too, not more than the front is held back to be judged.
+            data = data[:-1] + b', "filler": "' + b"x" * LONG + b'"}'
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        if behaviour in (CUT, CUT_LONG):
+            data = data[: len(data) // 2]
+            self.close_connection = True
+        self.wfile.write(data)
 
-        def delta(delta, finish_reason=None):
-            return [{"index": 0, "delta": delta, "finish_reason": finish_reason}]
-
-        frames = [chunk(delta({"role": "assistant", "content": ""}))]
-        frames += [chunk(delta({"content": word})) for word in WORDS]
-        if cut:
-            self._stream(frames[:2], whole=False)
-            return
-        frames.append(chunk(delta({}, "stop")))
-        if asked:
-            frames.append(chunk([], OPENAI_USAGE))
-        self._stream(frames + ["data: [DONE]\n\n"])
-
-    def _messages(self, body):
-        message = {
-            "id": "msg_1",
-            "type": "message",
-            "role": "assistant",
-            "model": body["model"],
-            "content": [],
-            "stop_reason": None,
-            "stop_sequence": None,
-            "usage": {"input_tokens": 7, "output_tokens": 1},
-        }
-        if not body.get("stream"):
-            message["content"] = [{"type": "text", "text": TEXT}]
-            message["stop_reason"] = "end_turn"
-            message["usage"] = {"input_tokens": 7, "output_tokens": 4}
-            self._json(200, message)
-            return
-        block = {"type": "text", "text": ""}
-        events = [
-            {"type": "message_start", "message": message},
-            {"type": "content_block_start", "index": 0, "content_block": block},
-        ]
-        for word in WORDS:
-            delta = {"type": "text_delta", "text": word}
-            events.append({"type": "content_block_delta", "index": 0, "delta": delta})
-        events += [
-            {"type": "content_block_stop", "index": 0},
-            {
-                "type": "message_delta",
-                "delta": {"stop_reason": "end_turn", "stop_sequence": None},
-                "usage": {"output_tokens": 4},
-            },
-            {"type": "message_stop"},
-        ]
-        self._stream(f"event: {e['type']}\ndata: {json.dumps(e)}\n\n" for e in events)
-
-    def _json(self, status, value):
+    def _json(self, status, value, headers={}):
         data = json.dumps(value).encode()
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self, frames, whole=True):
-        self.send_response(200)
-        self.send_header("content-type", "text/event-stream")
-        self.send_header("transfer-encoding", "chunked")
-        self.end_headers()
+    def _send(self, *frames):
         for frame in frames:
             data = frame.encode()
             self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
-        if whole:
-            self.wfile.write(b"0\r\n\r\n")
-        else:
-            self.close_connection = True
 
 
-def _completion(kind, body, **fields):
-    return {"id": "cmpl-1", "object": kind, "created": 1, "model": body["model"], **fields}
-
-
-def _embeddings(body):
-    inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
-    packed = base64.b64encode(array.array("f", VECTOR).tobytes()).decode()
-    vector = packed if body.get("encoding_format") == "base64" else VECTOR
-    rows = [{"object": "embedding", "index": i, "embedding": vector} for i in range(len(inputs))]
-    usage = {"prompt_tokens": 3, "total_tokens": 3}
-    return {"object": "list", "model": body["model"], "data": rows, "usage": usage}
-
-
-def _error(status):
-    error = {
-        "message": f"scripted {status}",
-        "type": "invalid_request_error" if status < 429 else "scripted_error",
-        "param": "temperature" if status == 400 else None,
-        "code": f"scripted_{status}",
-    }
-    return {"error": error}
+def _frames(path, body, behaviour, opening, rest):
+    """The frames that `behaviour` makes of a stream."""
+    if behaviour == FAULT:
+        return [answers.fault()]
+    if behaviour == CARELESS:
+        return answers.careless(path, body)
+    if behaviour in (INCOMPLETE, FAILED):
+        return answers.unfinished(body, behaviour)
+    if behaviour in (CUT, END, STALL):
+        return opening
+    if behaviour == FAIL:
+        return [*opening, answers.failure(path), *rest]
+    if behaviour == CUT_LINE:
+        return [*opening, rest[0][: len(rest[0]) // 2]]
+    if behaviour == CUT_LONG:
+        # A piece of the answer grows long.
+        piece = answers.PIECES[0] if body.get("tools") else answers.WORDS[1]
+        front, _, _ = rest[0].partition(json.dumps(piece, ensure_ascii=False))
+        return [*opening, front + '"' + "x" * LONG]
+    return [*opening, *rest]

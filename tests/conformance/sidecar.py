@@ -15,9 +15,9 @@ STOP_SECONDS = 30
 
 
 class Sidecar:
-    """A running server; a context manager that stops it."""
+    """A running server. `variables` go into its environment, beside the usual ones."""
 
-    def __init__(self, program):
+    def __init__(self, program, **variables):
         self._folder = tempfile.TemporaryDirectory(prefix="sidecar-conformance-")
         self._token = secrets.token_urlsafe(32)
         self._output = []
@@ -31,6 +31,7 @@ class Sidecar:
             # Nothing here is worth waiting for: what rests, rests longer.
             "SIDECAR_QUEUE_TIMEOUT": "1",
             "LOG_FORMAT": "json",
+            **variables,
         }
         self._process = subprocess.Popen(
             [os.path.abspath(program)],
@@ -52,12 +53,6 @@ class Sidecar:
             raise SystemExit("the server does not start:\n" + self.log())
         self.url = f"http://{address}"
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-
     def stop(self):
         self._process.terminate()
         try:
@@ -69,6 +64,9 @@ class Sidecar:
     def kill(self):
         self._process.kill()
         self._process.wait()
+
+    def signal(self, number):
+        self._process.send_signal(number)
 
     def log(self):
         """The last of what the server has said."""

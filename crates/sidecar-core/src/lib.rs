@@ -60,6 +60,7 @@ mod fields;
 pub mod first_byte;
 pub mod ingest;
 pub mod keys;
+pub mod metrics;
 pub mod openai;
 pub mod pool;
 pub mod probe;

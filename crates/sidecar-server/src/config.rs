@@ -22,6 +22,8 @@ use crate::secrets;
 pub struct Config {
     /// Where to listen.
     pub address: SocketAddr,
+    /// Where to listen for those who want metrics, if anywhere.
+    pub metrics: Option<SocketAddr>,
     /// The store.
     pub db_path: PathBuf,
     /// The master keys.
@@ -65,6 +67,8 @@ impl Config {
     pub fn read(env: Env<'_>, may_make: bool) -> Result<Self, ConfigError> {
         let host = parse(env, "SIDECAR_HOST", "an IP address", IpAddr::V4(Ipv4Addr::LOCALHOST))?;
         let port = parse(env, "SIDECAR_PORT", "a port from 0 to 65535", 9190)?;
+        let metrics_port: u16 =
+            parse(env, "SIDECAR_METRICS_PORT", "a port from 0 to 65535 (0 is off)", 9191)?;
         let db_path = env("SIDECAR_DB_PATH").unwrap_or_else(|| "./data/sidecar.redb".into());
         let db_path = PathBuf::from(db_path);
         let allow_anonymous =
@@ -80,6 +84,7 @@ impl Config {
         let (admin_token, new_token) = secrets::admin_token(env, may_make)?;
         Ok(Self {
             address: SocketAddr::new(host, port),
+            metrics: (metrics_port != 0).then(|| SocketAddr::new(host, metrics_port)),
             db_path,
             keys,
             admin_token,
@@ -94,6 +99,8 @@ impl Config {
     pub fn into_parts(self) -> (SidecarBuilder, ServerConfig) {
         let server = ServerConfig {
             address: self.address,
+            metrics: self.metrics,
+            db_path: self.db_path.clone(),
             admin_token: self.admin_token,
             allow_anonymous: self.allow_anonymous,
             hosts: self.hosts,
@@ -109,6 +116,10 @@ impl Config {
 pub struct ServerConfig {
     /// Where to listen.
     pub address: SocketAddr,
+    /// Where to listen for those who want metrics, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    /// The store.
+    pub db_path: PathBuf,
     /// The digest of the admin token.
     pub admin_token: TokenDigest,
     /// Whether `/v1` may be used without a caller key.
@@ -221,6 +232,15 @@ mod tests {
     }
 
     #[test]
+    fn metrics_are_on_a_port_of_their_own_which_can_be_switched_off() {
+        let metrics = |variables: &[_]| read(variables).unwrap().metrics.map(|at| at.to_string());
+        assert_eq!(metrics(&[]).as_deref(), Some("127.0.0.1:9191"));
+        let moved = [("SIDECAR_HOST", "192.168.1.2"), ("SIDECAR_METRICS_PORT", "9999")];
+        assert_eq!(metrics(&moved).as_deref(), Some("192.168.1.2:9999"));
+        assert_eq!(metrics(&[("SIDECAR_METRICS_PORT", "0")]), None);
+    }
+
+    #[test]
     fn off_loopback_nobody_is_anonymous_unless_it_is_said() {
         assert!(!read(&[("SIDECAR_HOST", "0.0.0.0")]).unwrap().allow_anonymous);
         let said = [("SIDECAR_HOST", "0.0.0.0"), ("SIDECAR_ALLOW_ANONYMOUS", "true")];
@@ -246,6 +266,7 @@ mod tests {
             ("SIDECAR_RATE_RPM", "0"),
             ("SIDECAR_RATE_RPM", "needle"),
             ("SIDECAR_QUEUE_TIMEOUT", "-1"),
+            ("SIDECAR_METRICS_PORT", "needle"),
             ("SIDECAR_ALLOW_ANONYMOUS", "needle"),
             ("SIDECAR_ALLOWED_HOSTS", "http://needle"),
             ("SIDECAR_ENCRYPTION_KEY", "needle"),

@@ -27,6 +27,7 @@ impl Guesses {
     /// of it or of all together.
     pub(crate) fn failed(&self, peer: IpAddr, now: Instant) -> Result<(), Duration> {
         self.failures.fetch_add(1, Ordering::Relaxed);
+        crate::metrics::login_failed();
         let peer = network_of(peer);
         let mut recent = self.recent();
         while recent.front().is_some_and(|(at, _)| now - *at >= MINUTE) {

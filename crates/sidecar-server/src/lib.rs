@@ -17,6 +17,7 @@ pub mod hosts;
 pub mod in_flight;
 pub mod listen;
 pub mod logs;
+pub mod metrics;
 mod models;
 mod respond;
 pub mod routes;

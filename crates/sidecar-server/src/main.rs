@@ -69,6 +69,7 @@ fn unlock(ring: &KeyRing, store: uuid::Uuid, records: &[u8]) -> Result<(), OpenE
 const HELP: &str = "\
 Everything else comes from the environment:
   SIDECAR_HOST, SIDECAR_PORT       where to listen (127.0.0.1, 9190)
+  SIDECAR_METRICS_PORT             metrics for Prometheus, at /metrics (9191; 0 is off)
   SIDECAR_DB_PATH                  the store (./data/sidecar.redb)
   SIDECAR_ENCRYPTION_KEY[_FILE]    the master key, 64 hex characters (made in ./secrets if the
                                    store is new), SIDECAR_ENCRYPTION_KEYS_OLD to decrypt only

@@ -2,18 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use sidecar_core::OpenError;
+use metrics_exporter_prometheus::BuildError;
 use sidecar_core::client::ClientError;
 use sidecar_core::probe::Prober;
 use sidecar_core::store::StoreError;
+use sidecar_core::{OpenError, Sidecar};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::app;
 use crate::auth::Gate;
 use crate::banner;
 use crate::config::{Config, ConfigError};
 use crate::listen::{self, Limits, Listener};
+use crate::metrics::{self, Exporter, Recorder};
 
 /// Why the server did not start, or did not stop well.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +40,20 @@ pub enum RunError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// The address for metrics cannot be listened on.
+    #[error(
+        "cannot listen for metrics on {address}: {source}; set SIDECAR_METRICS_PORT to another \
+         port, or to 0 for none"
+    )]
+    BindMetrics {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Nothing can be counted.
+    #[error("cannot count metrics: {0}")]
+    Metrics(#[from] BuildError),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signal(#[source] io::Error),
@@ -73,14 +91,21 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (builder, server) = config.into_parts();
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(RunError::Signal)?;
+    // Before anything is opened: what is counted earlier is counted nowhere.
+    let recorder = server.metrics.map(|_| metrics::install()).transpose()?;
     let sidecar = builder.open().await?;
     let client = sidecar.https_client()?;
     let address = server.address;
     let bind = |source| RunError::Bind { address, source };
     let listener = Listener::bind(address).map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
+    let exporting = match server.metrics.zip(recorder) {
+        Some((at, recorder)) => Some(export(at, recorder, &sidecar, server.db_path)?),
+        None => None,
+    };
+    let metrics_address = exporting.as_ref().map(|(address, _)| *address);
     let has_providers = !sidecar.admin().providers().is_empty();
-    banner::print(address, &server.made, has_providers);
+    banner::print(address, metrics_address, &server.made, has_providers);
     if !server.allow_anonymous && sidecar.callers().is_empty() {
         tracing::warn!(
             "callers need a key here and there is none yet: /v1 is refused with 401; \
@@ -101,9 +126,27 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let probing = tokio::spawn(prober.run(sidecar.https_client()?));
     let drained = listen::serve(listener, edge, Limits::default(), shutdown).await;
     probing.abort();
+    if let Some((_, exporting)) = exporting {
+        exporting.abort();
+    }
     sidecar.close().await.map_err(RunError::Close)?;
     tracing::info!(cut = drained.cut, "stopped");
     Ok(())
+}
+
+/// Begins to serve metrics, and says where.
+fn export(
+    address: SocketAddr,
+    recorder: Recorder,
+    sidecar: &Sidecar,
+    db_path: PathBuf,
+) -> Result<(SocketAddr, JoinHandle<()>), RunError> {
+    let bind = |source| RunError::BindMetrics { address, source };
+    let listener = Listener::bind(address).map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    let exporter = Exporter::new(recorder, sidecar.clone(), db_path);
+    tracing::info!(addr = %address, "metrics");
+    Ok((address, tokio::spawn(exporter.run(listener))))
 }
 
 const EX_CONFIG: u8 = 78;

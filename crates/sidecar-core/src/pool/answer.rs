@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use crate::call::Call;
 use crate::callers::CallerPermit;
 use crate::dispatch::response_headers;
 use crate::error::BoxError;
+use crate::metrics::AgentRequest;
 
 /// A provider's answer as it streams by.
 pub type ResponseBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -38,6 +39,8 @@ struct Guarded<B> {
     _in_flight: Arc<()>,
     /// The caller's leave: it has one request more under way until then.
     _permit: Option<Arc<CallerPermit>>,
+    /// Its agent waits until then, too.
+    request: Option<AgentRequest>,
 }
 
 /// `response` with the headers a caller may see, and who served it.
@@ -46,6 +49,7 @@ pub(super) fn answer<B>(
     provider: &LiveProvider,
     served: Served,
     call: &Call,
+    mut request: Option<AgentRequest>,
 ) -> Response<ResponseBody>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -54,7 +58,10 @@ where
     let (head, inner) = response.into_parts();
     let in_flight = provider.in_flight.clone();
     let permit = call.head().permit.get().cloned();
-    let body = Guarded { inner, _in_flight: in_flight, _permit: permit }
+    if let Some(request) = &mut request {
+        request.answered();
+    }
+    let body = Guarded { inner, _in_flight: in_flight, _permit: permit, request }
         .map_err(Into::into)
         .boxed_unsync();
     let mut response = Response::new(body);
@@ -85,10 +92,15 @@ impl<B: Body + Unpin> Body for Guarded<B> {
     type Error = B::Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let this = self.get_mut();
+        let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        if let (Some(Err(_)), Some(request)) = (&frame, &mut this.request) {
+            request.broke();
+        }
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -88,6 +88,7 @@ where
     if verdict.class == Class::RateLimited {
         endpoint.limiter.learn(sent, clock.now());
     }
+    endpoint.meter.judged(verdict.class);
     note(pools, endpoint, call, started, status, &verdict);
     match result {
         Ok(response) if verdict.class == Class::Accept => Step::Done(response),

@@ -21,6 +21,7 @@ use crate::callers::{Admit, CallerPermit, CallerRefusal, is_task_id};
 use crate::clock::Instant;
 use crate::endpoint::Endpoint;
 use crate::error::{BoxError, Error};
+use crate::metrics::AgentRequest;
 use crate::random;
 use crate::settings::Settings;
 use crate::verdict::Class;
@@ -39,8 +40,30 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let permit = admit_caller(&pools, &call)?;
-    let mut response = Attempts::new(&pools, &call).run(client).await?;
+    let mut request = Some(pools.metrics().agents.begin(call.head(), pools.clock()));
+    let answer = admitted(&pools, client, &call, &mut request).await;
+    if let (Err(error), Some(request)) = (&answer, &mut request) {
+        request.refused(error.status());
+    }
+    answer
+}
+
+/// The same, if its caller may have it. With an answer goes the `request` that it ends.
+async fn admitted<C, B>(
+    pools: &Pools,
+    client: C,
+    call: &Call,
+    request: &mut Option<AgentRequest>,
+) -> Result<Response<ResponseBody>, Error>
+where
+    C: Service<Request<Full<Bytes>>, Response = Response<B>> + Clone,
+    C::Error: Into<BoxError>,
+    C::Future: Send + 'static,
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    let permit = admit_caller(pools, call)?;
+    let mut response = Attempts::new(pools, call, request).run(client).await?;
     if let Some(rounds) = permit.and_then(|permit| permit.rounds_warning())
         && let Ok(rounds) = HeaderValue::from_str(&rounds)
     {
@@ -64,9 +87,12 @@ fn admit_caller(pools: &Pools, call: &Call) -> Result<Option<Arc<CallerPermit>>,
     };
     let clock = pools.clock();
     let wanted = Admit::new(head.model.as_deref(), clock.now(), clock.wall()).task(task);
-    let permit = Arc::new(live.admit(&wanted).map_err(|refusal| match refusal {
-        CallerRefusal::Model => unknown_model(head),
-        refusal => Error::CallerLimit(refusal),
+    let permit = Arc::new(live.admit(&wanted).map_err(|refusal| {
+        pools.metrics().refused(&refusal);
+        match refusal {
+            CallerRefusal::Model => unknown_model(head),
+            refusal => Error::CallerLimit(refusal),
+        }
     })?);
     Ok(Some(head.permit.get_or_init(|| permit).clone()))
 }
@@ -76,8 +102,14 @@ struct Attempts<'a> {
     pools: &'a Pools,
     settings: Arc<Settings>,
     call: &'a Call,
+    /// What its agent waits for, until there is an answer.
+    request: &'a mut Option<AgentRequest>,
     waiting: Waiting<'a>,
     made: u32,
+    /// The time that was spent on providers, and on pauses for their sake.
+    elsewhere: Duration,
+    /// The last endpoint that was sent to in vain and why, while nothing was sent after it.
+    left: Option<(Position, Class)>,
     /// Whether the last attempt may have cost the provider something, so that the next one needs
     /// leave.
     owes: bool,
@@ -94,15 +126,18 @@ struct Attempts<'a> {
 }
 
 impl<'a> Attempts<'a> {
-    fn new(pools: &'a Pools, call: &'a Call) -> Self {
+    fn new(pools: &'a Pools, call: &'a Call, request: &'a mut Option<AgentRequest>) -> Self {
         let settings = pools.settings();
         let waiting = Waiting::new(pools, call);
         Self {
             pools,
             settings,
             call,
+            request,
             waiting,
             made: 0,
+            elsewhere: Duration::ZERO,
+            left: None,
             owes: false,
             has_leave: false,
             failed: None,
@@ -147,10 +182,15 @@ impl<'a> Attempts<'a> {
                         if !self.may_try_again(now) {
                             return Err(self.give_up(None));
                         }
-                        match self.attempt(endpoint, client.clone(), false).await? {
+                        let step = self.attempt(endpoint, client.clone(), false).await?;
+                        if !matches!(step, Step::Refused) {
+                            self.note_failover(position);
+                        }
+                        match step {
                             Step::Done(response) => return Ok(self.answer(response, endpoint)),
                             Step::Fault(error, true) => {
                                 walk.require_larger_window(endpoint);
+                                self.left = Some((position, Class::ContextTooLong));
                                 self.fault = Some(error);
                             }
                             Step::Fault(error, false) => return Err(error),
@@ -159,6 +199,7 @@ impl<'a> Attempts<'a> {
                             Step::Failed(class) => {
                                 walk.exclude(position);
                                 self.failed = Some((position, class));
+                                self.left = self.failed;
                                 self.failed_at = now;
                                 self.owes = is_costly(class);
                             }
@@ -231,6 +272,7 @@ impl<'a> Attempts<'a> {
     {
         let (pools, call) = (self.pools, self.call);
         let most = self.settings.complete_max_bytes as usize;
+        let started = pools.clock().now();
         let waiting = &mut self.waiting;
         let admitted = &mut || waiting.served();
         let sending = async move {
@@ -247,6 +289,7 @@ impl<'a> Attempts<'a> {
                 }
             }
         };
+        self.elsewhere += pools.clock().now() - started;
         if !matches!(step, Step::Refused | Step::Fault(_, false)) {
             self.made += 1;
             self.has_leave = false;
@@ -272,8 +315,18 @@ impl<'a> Attempts<'a> {
             return Ok(false);
         }
         clock.sleep_until(until).await;
+        self.elsewhere += clock.now() - now;
         walk.allow(position);
         Ok(true)
+    }
+
+    /// It was sent to `position`, after another one in vain or not.
+    fn note_failover(&mut self, position: Position) {
+        if let Some((left, class)) = self.left.take()
+            && left != position
+        {
+            self.pools.metrics().failed_over(class);
+        }
     }
 
     /// Nothing else is left: a provider whose rest is a guess may be tried before its end.
@@ -314,18 +367,17 @@ impl<'a> Attempts<'a> {
         self.has_leave
     }
 
-    fn answer<B>(&self, response: Response<B>, endpoint: &Endpoint) -> Response<ResponseBody>
+    fn answer<B>(&mut self, response: Response<B>, endpoint: &Endpoint) -> Response<ResponseBody>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
         let provider = &endpoint.provider;
-        let served = Served {
-            provider: provider.name.clone(),
-            attempts: self.made,
-            queued: self.waiting.queued(),
-        };
-        answer(response, provider, served, self.call)
+        let queued = self.waiting.queued();
+        let served = Served { provider: provider.name.clone(), attempts: self.made, queued };
+        let total = self.pools.clock().now() - self.call.head().received;
+        self.pools.metrics().spent(total.saturating_sub(queued).saturating_sub(self.elsewhere));
+        answer(response, provider, served, self.call, self.request.take())
     }
 
     /// Nothing is left; `next_available` is when something might be.

@@ -11,6 +11,7 @@ use super::journal::{Journal, Watch};
 use super::restored::Restored;
 use crate::clock::{Clock, Instant};
 use crate::cooldown::{Cell, CooldownPolicy, SavedRest, TripObserver};
+use crate::metrics::Metrics;
 use crate::provider::{LimitShape, Provider};
 use crate::rate_limit::Limiter;
 use crate::settings::Settings;
@@ -35,6 +36,7 @@ pub(crate) struct Registry {
     maps: Mutex<Maps>,
     clock: Clock,
     journal: Arc<Journal>,
+    metrics: Metrics,
 }
 
 #[derive(Debug, Default)]
@@ -111,12 +113,18 @@ impl CellKey {
 
 impl Registry {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { maps: Mutex::default(), clock, journal: Arc::default() }
+        let (journal, metrics) = (Arc::default(), Metrics::new());
+        Self { maps: Mutex::default(), clock, journal, metrics }
     }
 
     /// What has changed and is to outlive a restart.
     pub(crate) fn journal(&self) -> &Arc<Journal> {
         &self.journal
+    }
+
+    /// What is measured.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// From now on the state is kept durably, and begins as an earlier run has left it. Before

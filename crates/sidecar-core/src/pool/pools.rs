@@ -11,6 +11,7 @@ use crate::call::Head;
 use crate::clock::{Clock, Instant};
 use crate::cooldown::Cell;
 use crate::endpoint::Endpoint;
+use crate::metrics::Metrics;
 use crate::provider::{ANY_MODEL, Provider};
 use crate::settings::Settings;
 use crate::shared::Shared;
@@ -192,6 +193,10 @@ impl Pools {
 
     pub(crate) fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.registry.metrics()
     }
 
     /// How often a resting provider was tried early because nothing else was left.

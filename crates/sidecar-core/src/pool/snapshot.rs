@@ -206,12 +206,13 @@ impl Snapshot {
             Meter::new(self.ledger.clone(), config.id.as_str(), model.clone(), mapping.cost);
         let is_entered = config.models.contains_key(&**model);
         let meter = if is_entered { meter } else { meter.with_callers_model() };
+        let metrics = self.registry.metrics().endpoint(&provider.name, model, is_entered);
         Some(Endpoint {
             provider: provider.clone(),
             model: model.clone(),
             cells,
             limiter: provider.limiter.clone(),
-            meter,
+            meter: meter.measured(metrics),
             target,
             context_window: mapping.context_window,
             stream_usage: mapping.stream_usage,

@@ -82,9 +82,7 @@ impl<'a> Waiting<'a> {
     /// A slot has been taken: the next in the queue may look for one.
     pub(super) fn served(&mut self) {
         self.refusals = 0;
-        if let Some(since) = self.since.take() {
-            self.queued += self.pools.clock().now() - since;
-        }
+        self.end_wait();
         if let Some(ticket) = self.ticket.take() {
             ticket.leave();
         }
@@ -103,9 +101,24 @@ impl<'a> Waiting<'a> {
         Ok(())
     }
 
+    fn end_wait(&mut self) {
+        if let Some(since) = self.since.take() {
+            let waited = self.pools.clock().now() - since;
+            self.queued += waited;
+            self.pools.metrics().waited(waited);
+        }
+    }
+
     fn key(&self) -> QueueKey {
         let head = self.call.head();
         QueueKey { model: head.model.clone(), family: head.family, pinned: head.pinned.clone() }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    /// Who waited in vain has waited too.
+    fn drop(&mut self) {
+        self.end_wait();
     }
 }
 

@@ -57,6 +57,7 @@ impl Flusher {
         if let Err(error) = work.flush_state().await {
             tracing::error!(%error, "the state of limits and cooldowns is not kept");
         }
+        pools.metrics().flushed(pools.clock().now());
         let work = Arc::new(Mutex::new(work));
         let task = tokio::spawn(run(work.clone(), pools.clone()));
         let ledger = pools.ledger().clone();
@@ -161,7 +162,10 @@ impl Work {
         let batch = UsageBatch { id: self.last_id, rows };
         // Kept until the store says that it has it, also if this future is dropped.
         self.unsure = Some(batch.clone());
+        let (clock, metrics) = (self.pools.clock(), self.pools.metrics());
+        let started = clock.now();
         self.store.record(batch).await?;
+        metrics.wrote(clock.now() - started);
         self.unsure = None;
         Ok(())
     }
@@ -285,6 +289,9 @@ async fn run(work: Arc<Mutex<Work>>, pools: Pools) {
         }
         due = clock.now() + INTERVAL;
         let usage = work.flush_usage().await;
+        if usage.is_ok() {
+            pools.metrics().flushed(clock.now());
+        }
         let audit = work.flush_audit().await;
         let pruned = work.prune().await;
         if let Err(error) = state.and(usage).and(audit).and(pruned) {

@@ -9,7 +9,9 @@ use super::{Ledger, UsageCounts};
 use crate::call::{Call, Caller, ModelPlace};
 use crate::callers::CallerPermit;
 use crate::clock::Timestamp;
+use crate::metrics::EndpointMetrics;
 use crate::provider::Cost;
+use crate::verdict::Class;
 
 /// Where the attempts at one (provider, model) are booked, and at which price.
 #[derive(Clone, Debug)]
@@ -18,6 +20,7 @@ pub struct Meter {
     provider: Arc<str>,
     model: Arc<str>,
     cost: Option<Cost>,
+    metrics: Option<Arc<EndpointMetrics>>,
 }
 
 /// Says who a request is booked for.
@@ -68,7 +71,7 @@ impl Meter {
         model: impl Into<Arc<str>>,
         cost: Option<Cost>,
     ) -> Self {
-        Self { ledger, provider: provider.into(), model: model.into(), cost }
+        Self { ledger, provider: provider.into(), model: model.into(), cost, metrics: None }
     }
 
     /// For a model that nobody entered but the caller named: one of more than 64 characters is
@@ -79,6 +82,19 @@ impl Meter {
             self.model = OTHER.into();
         }
         self
+    }
+
+    /// Counts by `metrics` too.
+    #[must_use]
+    pub(crate) fn measured(self, metrics: Arc<EndpointMetrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    /// Counts how the beginning of an answer was judged; that is not on the books.
+    pub(crate) fn judged(&self, class: Class) {
+        if let Some(metrics) = &self.metrics {
+            metrics.judged(class);
+        }
     }
 
     /// Books it, and gives what it costs in pico-USD.
@@ -109,6 +125,9 @@ impl Meter {
             caller: caller.0.clone(),
         };
         self.ledger.add(row, &counts, now);
+        if let Some(metrics) = &self.metrics {
+            metrics.book(&counts, attempt.latency, attempt.first_byte);
+        }
         counts.cost_pico_usd
     }
 }
