@@ -73,7 +73,8 @@ pub fn edge(
     });
     let router = service_fn(move |request| {
         let app = app.clone();
-        async move { Ok::<_, BoxError>(handler::handle(&app, request).await) }
+        // In a box, because what is passed on from layer to layer is moved each time.
+        Box::pin(async move { Ok::<_, BoxError>(handler::handle(&app, request).await) })
     });
     ServiceBuilder::new()
         // Outermost: every answer has a request id, and every request a line in the log.

@@ -118,6 +118,10 @@ pub const ROUTES: &[Route] = &[
 
 /// The route of `method` and `path`; the path is compared as it came, byte for byte.
 pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Found<'a> {
+    // Most requests are of this kind, and nothing in the list fits them.
+    if is_beside_the_list(path) && Family::of_path(path).is_some() {
+        return Found::Route(PROXIED, Credential::Caller, Action::Proxy, None);
+    }
     let mut allowed = Vec::new();
     for route in ROUTES {
         let Some(id) = matches(route.path, path) else { continue };
@@ -158,6 +162,11 @@ const fn route(
     action: Action,
 ) -> Route {
     Route { method: Some(method), path, credential, action }
+}
+
+/// Whether no route of the list begins like `path`.
+fn is_beside_the_list(path: &str) -> bool {
+    path.starts_with("/v1") && !path.starts_with("/v1/models")
 }
 
 /// Whether `path` fits `pattern`: the inner option is what stands for `{id}`.
@@ -214,6 +223,14 @@ mod tests {
             assert_eq!(action("PUT", &one), Some((Action::ChangeProvider, Some("a%20b".into()))));
         }
         assert_eq!(action("GET", "/api/admin/providersx"), None);
+    }
+
+    #[test]
+    fn what_is_passed_on_unlooked_at_is_nothing_of_the_list() {
+        for route in ROUTES {
+            assert!(!is_beside_the_list(route.path), "{}", route.path);
+        }
+        assert_eq!(action("POST", "/v1/chat/completions"), Some((Action::Proxy, None)));
     }
 
     #[test]

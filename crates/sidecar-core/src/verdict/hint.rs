@@ -59,6 +59,11 @@ impl Hint {
     /// What a good answer says about the next one. Its `retry-after` is ignored: some vendors send
     /// one with every answer.
     pub(super) fn of_success(headers: &HeaderMap, now: Timestamp) -> Option<Self> {
+        // Most answers say nothing of limits, and looking for each of the names costs more than to
+        // see that.
+        if !reset::speaks_of_limits(headers) {
+            return None;
+        }
         if reset::month_exhausted(headers) {
             let wait = Window::month(now).wait?;
             return Self::of(wait, HintSource::Computed);

@@ -28,6 +28,11 @@ enum Counts {
     Tokens,
 }
 
+/// Whether any header is of the kind that is looked at here: all their names have this in them.
+pub(super) fn speaks_of_limits(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| name.as_str().contains("ratelimit"))
+}
+
 /// The longest wait of all dimensions that are used up.
 pub(super) fn exhausted(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     longest(headers, now, |_| true)
@@ -164,3 +169,18 @@ const EPOCH_SECONDS: u64 = 1_000_000_000;
 const EPOCH_MILLIS: u64 = 100_000_000_000;
 /// The longest header value that is looked at, in bytes.
 const MOST_VALUE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_that_is_looked_for_is_seen_to_be_of_the_kind() {
+        let renewals = DIMENSIONS.iter().map(|dimension| dimension.remaining);
+        for name in renewals.chain(MONTH).chain(["ratelimit"]) {
+            let header = (http::HeaderName::from_static(name), http::HeaderValue::from_static("0"));
+            assert!(speaks_of_limits(&HeaderMap::from_iter([header])), "{name}");
+        }
+        assert!(!speaks_of_limits(&HeaderMap::new()));
+    }
+}
