@@ -37,6 +37,7 @@ def send(client, **options):
 
 def message(bench, client):
     answer = send(client)
+    true(answer._request_id, "no request-id")
     equal(answer.content[0].text, answers.TEXT)
     equal((answer.usage.input_tokens, answer.usage.output_tokens), (7, 4))
     [request] = bench["claude"].requests
@@ -121,7 +122,7 @@ def exhaustion(behaviour, stream=False):
         bench["claude"].behaviour = behaviour
         error = raises(anthropic.InternalServerError, lambda: send(client, stream=stream))
         equal(error.status_code, 503)
-        _is_of_the_family(error, "server_error")
+        _is_of_the_family(error, "overloaded_error")
         true("scripted" not in error.message, "the provider's words")
         headers = error.response.headers
         equal(headers["x-should-retry"], "false")
@@ -147,7 +148,7 @@ def refusal(kind, send, error_type="invalid_request_error", says=""):
 
 def refusals():
     """The refusals of the table of errors that need nobody but the caller."""
-    bad, missing = anthropic.BadRequestError, anthropic.NotFoundError
+    bad = anthropic.BadRequestError
 
     def post(content):
         options = {"headers": {"content-type": "application/json"}}
@@ -169,9 +170,14 @@ def refusals():
     def nowhere(stream):
         return lambda _, client: send(client, model="nowhere", stream=stream)
 
-    yield "unknown_model", refusal(missing, nowhere(False), says="nowhere")
-    yield "unknown_model_stream", refusal(missing, nowhere(True), says="nowhere")
-    yield "wrong_family", refusal(missing, lambda _, client: send(client, model="llama"))
+    missing = (anthropic.NotFoundError, "not_found_error")
+    for name, stream in (("unknown_model", False), ("unknown_model_stream", True)):
+        yield name, refusal(missing[0], nowhere(stream), missing[1], says="nowhere")
+
+    def wrong_family(_bench, client):
+        send(client, model="llama")
+
+    yield "wrong_family", refusal(missing[0], wrong_family, missing[1])
 
     def keyed(key):
         return lambda bench, client: send(client.with_options(api_key=key(bench)))
@@ -187,7 +193,7 @@ def refusals():
     denied = anthropic.PermissionDeniedError
     yield "caller_disabled", refusal(denied, disabled, "permission_error")
     narrow = keyed(lambda bench: bench.caller(models=["gpt"]))
-    yield "model_not_allowed", refusal(missing, narrow, says="claude")
+    yield "model_not_allowed", refusal(missing[0], narrow, missing[1], says="claude")
 
 
 def body_too_large(bench, client):
@@ -196,7 +202,7 @@ def body_too_large(bench, client):
         prompt = [{"role": "user", "content": "x" * 8_000_000}]
         once = client.with_options(max_retries=0)
         error = raises(anthropic.RequestTooLargeError, lambda: send(once, messages=prompt))
-    _is_of_the_family(error, "invalid_request_error")
+    _is_of_the_family(error, "request_too_large")
 
 
 def caller_limit(bench, client):
@@ -234,7 +240,7 @@ def overloaded(bench, client):
         send(once, model="slow-claude")
         error = raises(anthropic.InternalServerError, lambda: send(once, model="slow-claude"))
     equal((error.status_code, error.response.headers["retry-after"]), (503, "1"))
-    _is_of_the_family(error, "server_error", says="too many requests")
+    _is_of_the_family(error, "overloaded_error", says="too many requests")
 
 
 def upstream_timeout(bench, client):
@@ -242,7 +248,7 @@ def upstream_timeout(bench, client):
     once = client.with_options(max_retries=0, default_headers=HASTY)
     error = raises(anthropic.InternalServerError, lambda: send(once))
     equal(error.status_code, 504)
-    _is_of_the_family(error, "server_error", says="in time")
+    _is_of_the_family(error, "timeout_error", says="in time")
 
 
 def queue_timeout(bench, client):
@@ -258,7 +264,7 @@ def queue_timeout(bench, client):
         hasty = once.with_options(default_headers=HASTY)
         late = raises(anthropic.InternalServerError, lambda: send(hasty))
     equal(late.status_code, 503)
-    _is_of_the_family(late, "server_error", says="no provider slot")
+    _is_of_the_family(late, "overloaded_error", says="no provider slot")
 
 
 def event_pieces(client):
@@ -301,7 +307,9 @@ def _is_of_the_family(error, error_type, says=""):
     """Whether an error has the shape of Anthropic's."""
     equal((error.body["type"], error.body["error"]["type"]), ("error", error_type))
     true(says in error.body["error"]["message"], f"the message is {error.message!r}")
-    true(error.response.headers["x-request-id"], "no x-request-id")
+    headers = error.response.headers
+    true(error.request_id, "no request-id")
+    equal(headers["x-request-id"], error.request_id)
 
 
 def _text_of(event):

@@ -126,7 +126,7 @@ impl Error {
         }
     }
 
-    /// The `type` of the answer.
+    /// The `type` of the answer, in OpenAI's words.
     pub fn error_type(&self) -> &'static str {
         if let Self::CallerLimit(refusal) = self {
             return refusal.error_type();

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
 use crate::error::Error;
@@ -38,7 +38,7 @@ pub fn error_response(error: &Error, family: Family) -> Response<Bytes> {
 pub struct ErrorParts<'a> {
     /// What happened, for people.
     pub message: String,
-    /// The class of the error.
+    /// The class of the error, in OpenAI's words.
     pub error_type: &'a str,
     /// The parameter at fault.
     pub param: Option<&'a str>,
@@ -47,16 +47,12 @@ pub struct ErrorParts<'a> {
 }
 
 /// An error answer of `family`'s shape.
-pub fn error_body(
-    status: http::StatusCode,
-    parts: &ErrorParts<'_>,
-    family: Family,
-) -> Response<Bytes> {
+pub fn error_body(status: StatusCode, parts: &ErrorParts<'_>, family: Family) -> Response<Bytes> {
     let ErrorParts { message, error_type, param, code } = parts;
     let body = match family {
         Family::Anthropic => json!({
             "type": "error",
-            "error": {"type": error_type, "message": message},
+            "error": {"type": anthropic_type(status, error_type), "message": message},
         }),
         Family::Gemini => json!({
             "error": {"code": status.as_u16(), "message": message, "status": code},
@@ -69,12 +65,25 @@ pub fn error_body(
 }
 
 /// A JSON answer.
-pub fn json_response(status: http::StatusCode, body: &Value) -> Response<Bytes> {
+pub fn json_response(status: StatusCode, body: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(body.to_string()));
     *response.status_mut() = status;
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response
+}
+
+/// Anthropic has more types than OpenAI where they are made of the status; the others are the same,
+/// and those of a provider are passed on.
+fn anthropic_type(status: StatusCode, error_type: &str) -> &str {
+    match (error_type, status) {
+        ("invalid_request_error", StatusCode::NOT_FOUND) => "not_found_error",
+        ("invalid_request_error", StatusCode::PAYLOAD_TOO_LARGE) => "request_too_large",
+        ("server_error", StatusCode::SERVICE_UNAVAILABLE) => "overloaded_error",
+        ("server_error", StatusCode::GATEWAY_TIMEOUT) => "timeout_error",
+        ("server_error", _) => "api_error",
+        _ => error_type,
+    }
 }
 
 fn parts(error: &Error) -> ErrorParts<'_> {
@@ -103,3 +112,60 @@ fn parts(error: &Error) -> ErrorParts<'_> {
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const REASON: HeaderName = HeaderName::from_static("x-sidecar-reason");
 const NEXT_AVAILABLE: HeaderName = HeaderName::from_static("x-sidecar-next-available-ms");
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::callers::CallerRefusal;
+    use crate::verdict::CallerMessage;
+
+    fn said(error: &Error, family: Family) -> Value {
+        let body = error_response(error, family).into_body();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    fn refusal(status: StatusCode, error_type: Option<&str>) -> Error {
+        let error_type = error_type.map(str::to_owned);
+        let message = CallerMessage { error_type, ..CallerMessage::default() };
+        Error::CallerFault { status, message: Box::new(message) }
+    }
+
+    #[test]
+    fn anthropics_clients_are_told_its_types() {
+        let wait = Duration::from_secs(120);
+        let exhausted = Error::Exhausted { next_available: None, attempts: 1, retry_after: wait };
+        let rate = CallerRefusal::Rate { retry_after: wait };
+        for (error, anthropic, openai) in [
+            (Error::InvalidRequest("no"), "invalid_request_error", "invalid_request_error"),
+            (Error::BodyUnreadable, "invalid_request_error", "invalid_request_error"),
+            (Error::BodyTooLarge { limit: 1 }, "request_too_large", "invalid_request_error"),
+            (Error::UnknownPath, "not_found_error", "invalid_request_error"),
+            (Error::UnknownModel("m".into()), "not_found_error", "invalid_request_error"),
+            (exhausted, "overloaded_error", "server_error"),
+            (Error::QueueTimeout, "overloaded_error", "server_error"),
+            (Error::QueueFull, "overloaded_error", "server_error"),
+            (Error::Overloaded, "overloaded_error", "server_error"),
+            (Error::UpstreamTimeout, "timeout_error", "server_error"),
+            (Error::Internal("x".into()), "api_error", "server_error"),
+            (Error::CallerLimit(rate), "rate_limit_error", "rate_limit_error"),
+            (
+                Error::CallerLimit(CallerRefusal::Expired),
+                "authentication_error",
+                "authentication_error",
+            ),
+            (Error::CallerLimit(CallerRefusal::Disabled), "permission_error", "permission_error"),
+            (Error::CallerLimit(CallerRefusal::Model), "not_found_error", "invalid_request_error"),
+            (refusal(StatusCode::NOT_FOUND, None), "not_found_error", "invalid_request_error"),
+            (refusal(StatusCode::NOT_FOUND, Some("its_own")), "its_own", "its_own"),
+        ] {
+            let body = said(&error, Family::Anthropic);
+            assert_eq!(body["type"], "error", "{error:?}");
+            assert_eq!(body["error"]["type"], anthropic, "{error:?}");
+            for family in [Family::OpenAi, Family::Responses] {
+                assert_eq!(said(&error, family)["error"]["type"], openai, "{error:?}");
+            }
+        }
+    }
+}

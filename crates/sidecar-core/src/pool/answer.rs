@@ -12,10 +12,11 @@ use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use super::live::LiveProvider;
-use crate::call::Call;
+use crate::call::{Call, Head};
 use crate::callers::CallerPermit;
 use crate::dispatch::response_headers;
 use crate::error::BoxError;
+use crate::ingest::Family;
 use crate::metrics::AgentRequest;
 
 /// A provider's answer as it streams by.
@@ -67,19 +68,23 @@ where
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     let mut headers = response_headers(&head.headers, !head.status.is_success());
-    annotate(&mut headers, &served, &call.head().id);
+    annotate(&mut headers, &served, call.head());
     *response.headers_mut() = headers;
     tracing::debug!(provider = %provider.name, attempts = served.attempts, "served");
     response.extensions_mut().insert(served);
     response
 }
 
-fn annotate(headers: &mut HeaderMap, served: &Served, request_id: &str) {
+fn annotate(headers: &mut HeaderMap, served: &Served, head: &Head) {
     // A name may hold what a header may not; the id of such a provider is in the logs.
     if let Ok(name) = HeaderValue::from_str(&served.provider) {
         headers.insert(PROVIDER, name);
     }
-    if let Ok(id) = HeaderValue::from_str(request_id) {
+    if let Ok(id) = HeaderValue::from_str(&head.id) {
+        if head.family == Family::Anthropic {
+            // Its clients read no other.
+            headers.insert(ANTHROPIC_REQUEST_ID, id.clone());
+        }
         headers.insert(REQUEST_ID, id);
     }
     let queued = u64::try_from(served.queued.as_millis()).unwrap_or(u64::MAX);
@@ -116,3 +121,4 @@ const PROVIDER: HeaderName = HeaderName::from_static("x-sidecar-provider");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sidecar-attempts");
 const QUEUED: HeaderName = HeaderName::from_static("x-sidecar-queued-ms");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");

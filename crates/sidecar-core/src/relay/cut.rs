@@ -36,9 +36,11 @@ impl Cut {
                 "{{\"error\":{{\"message\":\"{message}\",\"type\":\"server_error\",\
                  \"param\":null,\"code\":\"{code}\"}}}}"
             ),
+            // The API says it in the event itself, its clients look for a member.
             Grammar::Responses => format!(
                 "{{\"type\":\"error\",\"code\":\"{code}\",\"message\":\"{message}\",\
-                 \"param\":null,\"sequence_number\":{number}}}"
+                 \"param\":null,\"sequence_number\":{number},\"error\":{{\"type\":\"server_error\",\
+                 \"code\":\"{code}\",\"message\":\"{message}\",\"param\":null}}}}"
             ),
             Grammar::Anthropic => format!(
                 "{{\"type\":\"error\",\"error\":{{\"type\":\"api_error\",\
@@ -76,12 +78,12 @@ pub(crate) fn error_event(error: &Error, head: &Head) -> String {
     let answer = error_response(error, head.family).into_body();
     let document: Value = serde_json::from_slice(&answer).unwrap_or_default();
     let document = match grammar {
-        // An answer holds its error, an event is one.
+        // An answer holds its error, an event is one, too.
         Grammar::Responses => {
             let error = &document["error"];
             json!({
                 "type": "error", "code": error["code"], "message": error["message"],
-                "param": error["param"], "sequence_number": 0,
+                "param": error["param"], "sequence_number": 0, "error": error,
             })
         }
         Grammar::Chat | Grammar::Other | Grammar::Anthropic | Grammar::Gemini => document,
@@ -144,12 +146,15 @@ mod tests {
                 json!({
                     "type": "error", "code": code, "message": message, "param": null,
                     "sequence_number": 0,
+                    "error": {
+                        "message": message, "type": "server_error", "param": null, "code": code,
+                    },
                 }),
             ),
             (
                 Family::Anthropic,
                 "event: error\n",
-                json!({"type": "error", "error": {"type": "server_error", "message": message}}),
+                json!({"type": "error", "error": {"type": "timeout_error", "message": message}}),
             ),
             (
                 Family::Gemini,
@@ -182,7 +187,7 @@ mod tests {
             });
             let responses = json!({
                 "type": "error", "code": code, "message": message, "param": null,
-                "sequence_number": 7,
+                "sequence_number": 7, "error": openai["error"],
             });
             let anthropic =
                 json!({"type": "error", "error": {"type": "api_error", "message": message}});

@@ -49,7 +49,7 @@ pub(super) enum Then {
     Settle,
     /// The stream is whole, and its body is of no more interest.
     End,
-    /// The caller has been told that it is not whole.
+    /// It is not whole. The caller has been told, unless half a line has passed.
     Cut(Cut),
 }
 
@@ -96,6 +96,11 @@ impl Events {
 
     /// Takes in that there are no more frames.
     pub(super) fn end(&mut self, ending: Ending) -> Step {
+        let cut = if ending == Ending::Silent { Cut::Stalled } else { Cut::Broken };
+        if self.long.as_ref().is_some_and(Long::passes) {
+            // Whatever followed would make an event of half a line, which no client can read.
+            return Step { frame: Bytes::new(), then: Then::Cut(cut) };
+        }
         let mut text = Vec::new();
         if ending == Ending::Clean && self.long.is_none() && is_whole(&self.line) {
             // Only the end of the last line is missing.
@@ -118,8 +123,6 @@ impl Events {
             }
             Then::End
         } else {
-            let silent = ending == Ending::Silent;
-            let cut = if silent { Cut::Stalled } else { Cut::Broken };
             self.write_cut(cut, &mut text);
             Then::Cut(cut)
         };
@@ -256,9 +259,6 @@ impl Events {
 
     /// Ends what is open, so that another event can follow.
     fn close(&mut self, text: &mut Vec<u8>) {
-        if self.long.take().is_some_and(|long| long.passes()) {
-            text.push(b'\n');
-        }
         if mem::take(&mut self.open).has_data {
             text.push(b'\n');
         }

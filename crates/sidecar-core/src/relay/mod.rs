@@ -8,10 +8,11 @@
 //! - **An event stream** passes line by line. Of chats and completions only `data:` lines and
 //!   comments do, because an `id:`, a `retry:` or a bare `event:` crashes real clients; each event
 //!   gets the one blank line that ends it. Data that is malformed passes as it is. The other
-//!   families keep every line.
+//!   families keep every line but an `event: error`, which our own event brings along.
 //! - **A stream that is cut** (silent, broken, ended without the mark of a proper end, or with an
 //!   error of the provider's) gets one error event in its family's grammar, never `[DONE]`, and
-//!   then the body fails. The provider's words do not get through.
+//!   then the body fails. The provider's words do not get through. If half of a long line has
+//!   passed, nothing can be told any more, and the body only fails.
 //! - **A stream that is whole** ends as soon as it is: nothing passes after `[DONE]`, and a
 //!   `[DONE]` that is missing after a proper finish is added.
 //!

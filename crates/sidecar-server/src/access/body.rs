@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sidecar_core::call::RequestId;
 use sidecar_core::clock::{Clock, Instant};
+use sidecar_core::ingest::Family;
 use sidecar_core::pool::Served;
 
 pin_project! {
@@ -101,6 +102,11 @@ impl Line {
 
     pub(super) fn id(&self) -> &str {
         &self.id.0
+    }
+
+    /// The protocol family of its path, if it is one that is proxied.
+    pub(super) fn family(&self) -> Option<Family> {
+        Family::of_path(&self.path)
     }
 
     pub(super) fn answered<B: Body>(&mut self, response: &Response<B>) {

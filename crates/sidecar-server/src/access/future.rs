@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use http::{HeaderName, HeaderValue, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use sidecar_core::ingest::Family;
 
 use super::AccessBody;
 use super::body::Line;
@@ -41,6 +42,10 @@ where
         let mut line = this.line.take();
         if let Some(line) = &mut line {
             if let Ok(id) = HeaderValue::from_str(line.id()) {
+                if line.family() == Some(Family::Anthropic) {
+                    // Its clients read no other.
+                    response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id.clone());
+                }
                 response.headers_mut().insert(REQUEST_ID, id);
             }
             line.answered(&response);
@@ -50,3 +55,35 @@ where
 }
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http_body_util::Empty;
+    use sidecar_core::clock::Clock;
+    use sidecar_core::error::BoxError;
+    use tower::{Layer as _, ServiceExt as _, service_fn};
+
+    use super::super::AccessLayer;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_has_its_id_where_its_family_reads_it() {
+        for (path, is_anthropic) in [
+            ("/v1/messages", true),
+            ("/messages/count_tokens", true),
+            ("/v1/chat/completions", false),
+            ("/health", false),
+        ] {
+            let answer =
+                async |_: Request<()>| Ok::<_, BoxError>(Response::new(Empty::<&[u8]>::new()));
+            let service = AccessLayer::new(Clock::simulated()).layer(service_fn(answer));
+            let request = Request::get(path).body(()).unwrap();
+            let answer = service.oneshot(request).await.unwrap();
+            let id = answer.headers().get(REQUEST_ID).unwrap();
+            let again = answer.headers().get(ANTHROPIC_REQUEST_ID);
+            assert_eq!(again, is_anthropic.then_some(id), "{path}");
+        }
+    }
+}

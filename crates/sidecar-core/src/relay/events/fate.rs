@@ -56,7 +56,11 @@ impl Events {
             Line::Data(data) => self.data(data),
             Line::Name(name) => {
                 self.open.name = self.name(name);
-                self.other()
+                match self.open.name {
+                    // What is said in place of its data brings a name of its own.
+                    Name::Error => Fate::Drop,
+                    Name::Plain | Name::Last => self.other(),
+                }
             }
             Line::Other => self.other(),
         }

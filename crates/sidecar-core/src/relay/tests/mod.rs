@@ -283,6 +283,26 @@ async fn a_cut_stream_ends_with_one_error_and_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_is_cut_within_a_long_line_only_fails() {
+    let half = format!("data: {{\"b64_json\":\"{}", "A".repeat(100_000));
+    for endpoint in [CHAT, (Family::OpenAi, "/v1/images/generations")] {
+        for (last, expected) in [
+            (None, Class::Transport),
+            (Some(Step::Cut), Class::Transport),
+            (Some(Step::Hang), Class::Timeout),
+        ] {
+            let steps = [data(CHUNK), data(&half)].into_iter().chain(last);
+            let (mut body, reports) = relay_steps(endpoint, SSE, steps).await;
+            let (passed, error) = read(&mut body).await;
+            let rest = passed.strip_prefix(CHUNK).unwrap();
+            assert!(rest == half, "{}", &rest[half.len()..]);
+            assert_eq!(class(&error.unwrap()), expected);
+            assert_eq!(*reports.lock().unwrap(), [expected]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_stream_is_given_up_after_the_idle_timeout() {
     let clock = Clock::simulated();
     let start = clock.now();
