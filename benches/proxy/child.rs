@@ -141,6 +141,12 @@ pub(crate) fn be(role: &str, arguments: &[String]) -> Result<(), Failure> {
     }
 }
 
+/// The wall time in nanoseconds, which is the same for all processes.
+pub(crate) fn now_nanos() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Says where this process listens.
 pub(crate) fn announce(address: SocketAddr) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();

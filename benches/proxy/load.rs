@@ -13,7 +13,7 @@ use sidecar_core::clock::Clock;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::child::Child;
+use crate::child::{Child, now_nanos};
 use crate::{Failure, provider};
 
 /// What is asked for.
@@ -147,6 +147,37 @@ pub(crate) async fn open(gateway: &Child, requests: u32) -> Result<Vec<Duration>
     Ok(times)
 }
 
+/// So many streams at once, each of a hundred events, one every ten milliseconds. How long each
+/// event was on its way.
+pub(crate) async fn chunks(gateway: &Child, streams: usize) -> Result<Vec<Duration>, Failure> {
+    let mut reading = JoinSet::new();
+    for number in 0..streams {
+        let mut sender = connect(gateway.address()).await?;
+        let request = request(gateway.address(), gateway.key(), Bytes::from_static(PACED))?;
+        // So that they do not all tick at once.
+        tokio::time::sleep(Duration::from_micros(100 * (number as u64 % 100))).await;
+        reading.spawn(async move {
+            let mut body = sender.send_request(request).await?.into_body();
+            let mut times = Vec::new();
+            while let Some(frame) = body.frame().await {
+                let data = frame?.into_data().unwrap_or_default();
+                let now = now_nanos();
+                let text = String::from_utf8_lossy(&data);
+                times.extend(text.split("\"at\":").skip(1).filter_map(|rest| {
+                    let sent: u64 = rest.split(',').next()?.parse().ok()?;
+                    Some(Duration::from_nanos(now.saturating_sub(sent)))
+                }));
+            }
+            Ok::<_, Failure>(times)
+        });
+    }
+    let mut all = Vec::new();
+    while let Some(times) = reading.join_next().await {
+        all.extend(times??);
+    }
+    Ok(all)
+}
+
 async fn connect(address: SocketAddr) -> Result<Sender, Failure> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
@@ -165,15 +196,8 @@ async fn ask_with(
     key: &str,
     body: &Bytes,
 ) -> Result<(), Failure> {
-    let request = Request::post("/v1/chat/completions")
-        .header("host", address.to_string())
-        .header("authorization", format!("Bearer {key}"))
-        .header("content-type", "application/json")
-        .header("user-agent", "bench/1")
-        .header("accept", "application/json")
-        .body(Full::new(body.clone()))?;
     sender.ready().await?;
-    let answer = sender.send_request(request).await?;
+    let answer = sender.send_request(request(address, key, body.clone())?).await?;
     if !answer.status().is_success() {
         let body = answer.into_body().collect().await?.to_bytes();
         return Err(String::from_utf8_lossy(&body).into());
@@ -185,6 +209,18 @@ async fn ask_with(
     Ok(())
 }
 
+fn request(address: SocketAddr, key: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+    Ok(Request::post("/v1/chat/completions")
+        .header("host", address.to_string())
+        .header("authorization", format!("Bearer {key}"))
+        .header("content-type", "application/json")
+        .header("user-agent", "bench/1")
+        .header("accept", "application/json")
+        .body(Full::new(body))?)
+}
+
+/// See [`provider::PACED_PREFIX`].
+const PACED: &[u8] = b"{\"stream\":true,\"user\":\"paced\",\"model\":\"model\",\"messages\":[]}";
 const CONNECTIONS: usize = 64;
 const INTERVAL: Duration = Duration::from_millis(1);
 /// See [`provider::STREAM_PREFIX`].

@@ -66,6 +66,15 @@ async fn measure(quick: bool) -> Result<(), Failure> {
             table.add(gateway.role(), load::open(gateway, if quick { 500 } else { 3_000 }).await?);
         }
     }
-    table.print();
+    table.print("2 KB, a thousand requests a second");
+    let mut table = report::Latency::default();
+    for _ in 0..rounds {
+        for gateway in &gateways {
+            table.add(gateway.role(), load::chunks(gateway, STREAMS).await?);
+        }
+    }
+    table.print("an event of a stream, a hundred streams of a hundred events a second");
     Ok(())
 }
+
+const STREAMS: usize = 100;

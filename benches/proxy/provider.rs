@@ -2,7 +2,8 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,9 +15,16 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::time::{Interval, interval};
 
 use crate::Failure;
-use crate::child::announce;
+use crate::child::{announce, now_nanos};
+
+/// Events at a steady pace, each with the time at which it was sent.
+struct Paced {
+    left: u32,
+    pace: Interval,
+}
 
 /// A stream of events, one a frame.
 struct Events {
@@ -40,7 +48,9 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, Failure> {
     let body = request.into_body().collect().await?.to_bytes();
-    let (kind, body) = if body.starts_with(STREAM_PREFIX) {
+    let (kind, body) = if body.starts_with(PACED_PREFIX) {
+        ("text/event-stream", Paced { left: EVENTS, pace: interval(PACE) }.boxed_unsync())
+    } else if body.starts_with(STREAM_PREFIX) {
         let events = Events { left: EVENTS, has_paused: false };
         ("text/event-stream", events.boxed_unsync())
     } else {
@@ -59,6 +69,29 @@ fn document(length: usize) -> String {
          \"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":700,\
          \"completion_tokens\":70,\"total_tokens\":770}}}}"
     )
+}
+
+impl Body for Paced {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        ready!(self.pace.poll_tick(cx));
+        self.left -= 1;
+        let finish = if self.left == 0 { "\"stop\"" } else { "null" };
+        let event = format!(
+            "data: {{\"at\":{},\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"x\"}},\
+             \"finish_reason\":{finish}}}]}}\n\n",
+            now_nanos()
+        );
+        Poll::Ready(Some(Ok(Frame::data(event.into()))))
+    }
 }
 
 impl Body for Events {
@@ -85,6 +118,10 @@ impl Body for Events {
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(text.as_bytes())))))
     }
 }
+
+/// How a question begins that wants a stream at a steady pace.
+pub(crate) const PACED_PREFIX: &[u8] = b"{\"stream\":true,\"user\":\"paced\"";
+const PACE: Duration = Duration::from_millis(10);
 
 /// How a question begins that wants a stream.
 pub(crate) const STREAM_PREFIX: &[u8] = b"{\"stream\":true";

@@ -63,8 +63,8 @@ impl Latency {
         self.rounds.entry(role).or_default().push(times);
     }
 
-    pub(crate) fn print(&self) {
-        say("2 KB, a thousand requests a second");
+    pub(crate) fn print(&self, what: &str) {
+        say(what);
         let Some(floor) = self.rounds.get(&Role::Floor) else { return };
         for (role, rounds) in &self.rounds {
             let at = |share: f64| middle(rounds.iter().map(|round| quantile(round, share)));
