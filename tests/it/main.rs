@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod admin_writes;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod books;

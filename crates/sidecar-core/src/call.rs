@@ -49,6 +49,8 @@ pub struct Head {
     pub stream_options: Option<Range<usize>>,
     /// Where in a JSON body its closing brace stands: the place for one more member.
     pub body_end: Option<usize>,
+    /// The longest answer that the caller allows, in tokens, if it says so.
+    pub max_tokens: Option<u32>,
     /// Who calls.
     pub caller: Caller,
     /// The provider the caller insists on, by name or id.
@@ -114,6 +116,7 @@ impl Head {
             usage_asked: false,
             stream_options: None,
             body_end: None,
+            max_tokens: None,
             caller: Caller(name.into()),
             pinned: None,
             delivery: Delivery::Stream,

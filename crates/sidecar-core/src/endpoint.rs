@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use tower::ServiceBuilder;
 
+use crate::call::Call;
 use crate::clock::{Clock, Instant};
 use crate::cooldown::{CellSet, Cooldown, CooldownLayer};
 use crate::dispatch::{Dispatch, DispatchLayer, Target};
+use crate::drain::{Drain, DrainLayer};
 use crate::first_byte::{FirstByte, FirstByteLayer, Patience};
-use crate::pool::LiveProvider;
-use crate::provider::StreamUsage;
+use crate::pool::{LiveProvider, Pools};
+use crate::provider::{Price, StreamUsage};
 use crate::random;
 use crate::rate_limit::{Limiter, RateLimit, RateLimitLayer};
 use crate::relay::{Relay, RelayConfig, RelayLayer};
-use crate::usage::{Meter, Usage, UsageLayer};
+use crate::usage::{Attribution, Meter, Usage, UsageLayer, estimate};
 use crate::verdict::{Class, Verdict};
 
 /// Everything that is known of a (provider, model) before a request comes.
@@ -32,7 +34,7 @@ pub(crate) struct Endpoint {
 }
 
 /// The stack around the HTTP client `C`.
-pub(crate) type Stack<C> = Cooldown<RateLimit<Relay<Usage<FirstByte<Dispatch<C>>>>>>;
+pub(crate) type Stack<C> = Cooldown<RateLimit<Relay<Drain<Usage<FirstByte<Dispatch<C>>>>>>>;
 
 /// The stack of a test call.
 pub(crate) type TestStack<C> = RateLimit<Usage<FirstByte<Dispatch<C>>>>;
@@ -40,8 +42,8 @@ pub(crate) type TestStack<C> = RateLimit<Usage<FirstByte<Dispatch<C>>>>;
 impl Endpoint {
     /// The one place where an endpoint's stack is put together, for one request. `early` lets it
     /// through as an early probe, if the cells allow one.
-    pub(crate) fn stack<C>(&self, client: C, clock: &Clock, stream: bool, early: bool) -> Stack<C> {
-        let config = &self.provider.config;
+    pub(crate) fn stack<C>(&self, client: C, pools: &Pools, stream: bool, early: bool) -> Stack<C> {
+        let (config, clock) = (&self.provider.config, pools.clock());
         let patience = self.patience(stream);
         let relay = RelayConfig {
             idle_timeout: config.idle_timeout,
@@ -60,6 +62,8 @@ impl Endpoint {
             .layer(RateLimitLayer::new(self.limiter.clone(), clock.clone()))
             // Outside the books, which need to see what the provider sent and the caller does not.
             .layer(RelayLayer::new(relay).on_cut(self.cut_hook(clock)))
+            // Outside the books, which are to see the end of what the caller does not wait for.
+            .layer(self.drain(pools))
             // Inside the limits: what was refused is not an attempt and is not booked.
             .layer(UsageLayer::new(self.meter.clone(), clock.clone()))
             // Judges the answer; the layers above read its verdict.
@@ -81,6 +85,12 @@ impl Endpoint {
             .service(client)
     }
 
+    /// What becomes of an answer whose caller leaves.
+    fn drain(&self, pools: &Pools) -> DrainLayer {
+        let drains = self.provider.config.drain.then(|| pools.drains().clone());
+        DrainLayer::new(drains).holding(&self.provider.in_flight)
+    }
+
     /// Charges a stream that breaks after it has begun.
     fn cut_hook(&self, clock: &Clock) -> Arc<dyn Fn(Class) + Send + Sync> {
         let (cells, clock) = (self.cells.clone(), clock.clone());
@@ -95,6 +105,18 @@ impl Endpoint {
         let config = &self.provider.config;
         let head = if stream { config.first_token_timeout } else { config.timeout };
         Patience { head, first_event: config.first_token_timeout }
+    }
+
+    /// What `call` may cost here, in pico-USD, as far as that can be told before; `None` without a
+    /// price.
+    pub(crate) fn may_cost(&self, call: &Call) -> Option<u128> {
+        let mapping = self.provider.config.mapping(&self.model)?;
+        let cost = mapping.cost.as_ref()?;
+        let prompt = estimate(call.request_bytes());
+        let wanted = call.head().max_tokens.unwrap_or(USUAL_ANSWER);
+        let answer = mapping.max_tokens.map_or(wanted, |most| wanted.min(most));
+        let charge = |tokens: u64, price: Price| u128::from(tokens) * u128::from(price.pico_usd());
+        Some(charge(prompt, cost.input) + charge(answer.into(), cost.output))
     }
 
     /// When a request could pass: `None` now, or the instant to wait for. Reserves nothing.
@@ -121,3 +143,5 @@ impl Endpoint {
 
 /// What a probe may take beyond the time to the first event.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
+/// The tokens of an answer to a request that sets no limit, roughly.
+const USUAL_ANSWER: u32 = 1_000;

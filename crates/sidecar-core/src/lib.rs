@@ -15,6 +15,7 @@
 //! | [`rate_limit::RateLimitLayer`] | any service | refuses when the limit is used up |
 //! | [`usage::UsageLayer`] | any HTTP service | books every attempt with its tokens and cost |
 //! | [`relay::RelayLayer`] | any HTTP service | ends a broken stream in an error, never as if it were whole |
+//! | [`drain::DrainLayer`] | any HTTP service | reads an answer on whose caller has left, for an exact bill |
 //! | [`first_byte::FirstByteLayer`] | any HTTP service | holds an answer until it is worth something |
 //! | [`dispatch::DispatchLayer`] | an HTTP client | makes the request that a provider sees |
 //!
@@ -54,6 +55,7 @@ pub mod client;
 pub mod clock;
 pub mod cooldown;
 pub mod dispatch;
+pub mod drain;
 mod endpoint;
 pub mod error;
 mod fields;

@@ -150,6 +150,9 @@ pub(crate) struct Fields {
     /// The longest silence inside a stream (default: 60).
     #[arg(long, value_name = "SECONDS", value_parser = value_parser!(u32).range(1..=3600))]
     pub(crate) idle_timeout: Option<u32>,
+    /// Read an answer on that its caller leaves, so that it is billed exactly (default: false).
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) drain: Option<bool>,
     /// Start from a provider as the admin API takes it, in JSON; other flags win over it.
     #[arg(long, value_name = "FILE")]
     pub(crate) json_file: Option<PathBuf>,
@@ -285,6 +288,7 @@ mod tests {
             (["set", "nim", "--rpm", "1000001"], ErrorKind::ValueValidation),
             (["set", "nim", "--model", "a="], ErrorKind::ValueValidation),
             (["set", "nim", "--pool", "third"], ErrorKind::InvalidValue),
+            (["set", "nim", "--drain", "yes"], ErrorKind::InvalidValue),
             (["set", "nim", "--unset", "name"], ErrorKind::InvalidValue),
         ] {
             assert_eq!(parse(&args).unwrap_err(), kind, "{args:?}");

@@ -5,12 +5,12 @@ use std::time::Duration;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{Admin, AdminError};
+use super::{Admin, AdminError, EntityTag, Precondition};
 use crate::callers::{CallerPatch, CallerRecord, Delivery, LiveCaller, LiveNumbers, Usd};
 use crate::clock::Timestamp;
 use crate::provider::FieldError;
 use crate::secret::Secret;
-use crate::sidecar::Stored;
+use crate::sidecar::{Locked, State, Stored};
 use crate::store::{Change, Table};
 
 /// A caller as an operator sees it: its limits, and how it stands.
@@ -55,6 +55,9 @@ pub struct CallerView {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// Stands for its configuration.
+    #[serde(skip)]
+    pub etag: EntityTag,
 }
 
 /// Whether a caller may call.
@@ -104,38 +107,54 @@ impl Admin {
     ///
     /// A field that is missing or wrong, a name that is taken, a store that cannot be written.
     pub async fn add_caller(&self, patch: CallerPatch) -> Result<(CallerView, Secret), AdminError> {
-        let mut stored = self.state.stored.lock().await;
+        let stored = self.state.lock().await;
         let now = self.state.pools.clock().wall();
         let (caller, key) = patch.create(Uuid::now_v7().to_string(), now)?;
         if stored.callers.values().any(|other| other.name == caller.name) {
             return Err(FieldError::conflict("name", "is taken by another caller").into());
         }
-        Ok((self.put_caller(&mut stored, caller).await?, key))
+        Ok((self.put_caller(stored, caller).await?, key))
     }
 
     /// Changes the fields of a caller that `patch` has. What it has used so far counts on.
     ///
     /// # Errors
     ///
-    /// A field that is wrong, another name, a store that cannot be written.
+    /// A field that is wrong, another name, a `precondition` that does not hold, a store that
+    /// cannot be written.
     pub async fn change_caller(
         &self,
         id_or_name: &str,
         patch: CallerPatch,
+        precondition: &Precondition,
     ) -> Result<CallerView, AdminError> {
-        let mut stored = self.state.stored.lock().await;
-        let now = self.state.pools.clock().wall();
-        let caller = patch.apply(find(&stored, id_or_name)?, now)?;
-        self.put_caller(&mut stored, caller).await
+        let stored = self.state.lock().await;
+        let current = find(&stored, id_or_name)?;
+        precondition.check("the caller", self.caller_tag(current))?;
+        let caller = patch.apply(current, self.state.pools.clock().wall())?;
+        self.put_caller(stored, caller).await
     }
 
     /// Removes a caller. Its keys are refused at once; what it has used stays on the books.
-    pub async fn remove_caller(&self, id_or_name: &str) -> Result<(), AdminError> {
-        let mut stored = self.state.stored.lock().await;
-        let id = find(&stored, id_or_name)?.id.clone();
-        self.state.store.apply(vec![Change::delete(Table::Callers, id.as_str())]).await?;
-        stored.callers.remove(&id);
-        self.state.callers.replace(stored.callers.values().cloned());
+    ///
+    /// # Errors
+    ///
+    /// An unknown caller, a `precondition` that does not hold, a store that cannot be written.
+    pub async fn remove_caller(
+        &self,
+        id_or_name: &str,
+        precondition: &Precondition,
+    ) -> Result<(), AdminError> {
+        let stored = self.state.lock().await;
+        let current = find(&stored, id_or_name)?;
+        precondition.check("the caller", self.caller_tag(current))?;
+        let id = current.id.clone();
+        let change = Change::delete(Table::Callers, id.as_str());
+        let effect = move |state: &State, stored: &mut Stored| {
+            stored.callers.remove(&id);
+            state.callers.replace(stored.callers.values().cloned());
+        };
+        self.state.commit(stored, change, effect).await?;
         Ok(())
     }
 
@@ -154,25 +173,27 @@ impl Admin {
             let detail = "must be at most 2592000, which are 30 days";
             return Err(FieldError::invalid("overlap_seconds", detail).into());
         }
-        let mut stored = self.state.stored.lock().await;
+        let stored = self.state.lock().await;
         let now = self.state.pools.clock().wall();
         let callers = &self.state.callers;
         let current = find(&stored, id_or_name)?;
         let (caller, key) = current.with_new_key(overlap, now, |digest| callers.last_used(digest));
-        Ok((self.put_caller(&mut stored, caller).await?, key))
+        Ok((self.put_caller(stored, caller).await?, key))
     }
 
     /// Makes `caller` durable, then effective.
     async fn put_caller(
         &self,
-        stored: &mut Stored,
+        stored: Locked,
         caller: CallerRecord,
     ) -> Result<CallerView, AdminError> {
         let id = caller.id.clone();
         let change = Change::put(Table::Callers, id.as_str(), caller.to_bytes());
-        self.state.store.apply(vec![change]).await?;
-        stored.callers.insert(id.clone(), caller);
-        self.state.callers.replace(stored.callers.values().cloned());
+        let effect = move |state: &State, stored: &mut Stored| {
+            stored.callers.insert(caller.id.clone(), caller);
+            state.callers.replace(stored.callers.values().cloned());
+        };
+        let _stored = self.state.commit(stored, change, effect).await?;
         self.caller(&id)
     }
 
@@ -213,6 +234,7 @@ impl Admin {
             live: caller.numbers(clock.now(), wall),
             created_at: record.created_at,
             updated_at: record.updated_at,
+            etag: self.caller_tag(record),
         }
     }
 }
@@ -257,7 +279,8 @@ mod tests {
         assert_eq!(added.status, CallerStatus::Active);
 
         let change = patch(json!({"rpm": 30, "budget_daily_usd": 1.25, "enabled": false}));
-        let changed = admin.change_caller("agents", change).await.unwrap();
+        let any = Precondition::Any;
+        let changed = admin.change_caller("agents", change, &any).await.unwrap();
         assert_eq!((changed.id.as_str(), changed.rpm), (added.id.as_str(), Some(30)));
         assert_eq!(changed.status, CallerStatus::Disabled);
         let json = serde_json::to_value(&changed).unwrap();
@@ -265,9 +288,9 @@ mod tests {
         assert_eq!(json["live"]["spent_today_usd"], "0");
         assert_eq!(json["live"]["rpm_remaining"], 10);
 
-        admin.remove_caller(&added.id).await.unwrap();
+        admin.remove_caller(&added.id, &any).await.unwrap();
         assert!(admin.callers().is_empty() && !is_known(&admin, &key));
-        let error = admin.remove_caller("agents").await.unwrap_err();
+        let error = admin.remove_caller("agents", &any).await.unwrap_err();
         assert_eq!(error.status(), StatusCode::NOT_FOUND);
     }
 

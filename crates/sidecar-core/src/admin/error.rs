@@ -23,6 +23,9 @@ pub enum AdminError {
     /// It comes from the environment and can be changed only there.
     #[error("{0} comes from the environment; change it there and start again")]
     ReadOnly(&'static str),
+    /// It is no longer what the caller has read, see [`super::Precondition`].
+    #[error("{0} was changed meanwhile; read it again and send its new ETag")]
+    Changed(&'static str),
     /// The store could not make it durable.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -39,6 +42,7 @@ impl AdminError {
             Self::Field(error) if error.conflict => StatusCode::CONFLICT,
             Self::Field(_) | Self::Setting(_) => StatusCode::BAD_REQUEST,
             Self::ReadOnly(_) => StatusCode::CONFLICT,
+            Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Key(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

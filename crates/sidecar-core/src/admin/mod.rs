@@ -6,6 +6,7 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sidecar_core::error::BoxError> {
 //! use sidecar_core::Sidecar;
+//! use sidecar_core::admin::Precondition;
 //! use sidecar_core::provider::ProviderPatch;
 //!
 //! let admin = Sidecar::builder().open().await?.admin();
@@ -14,7 +15,7 @@
 //! admin.add_provider(serde_json::from_str(patch)?).await?;
 //!
 //! let slower: ProviderPatch = serde_json::from_str(r#"{"rpm_limit": 30}"#)?;
-//! let nim = admin.change_provider("nim", slower).await?;
+//! let nim = admin.change_provider("nim", slower, &Precondition::Any).await?;
 //! assert_eq!((nim.rpm_limit, nim.api_key.as_str()), (Some(30), "nvapi-****6789"));
 //! # Ok(()) }
 //! ```
@@ -22,6 +23,7 @@
 mod audit;
 mod callers;
 mod error;
+mod etag;
 mod explain;
 mod live;
 mod providers;
@@ -38,6 +40,7 @@ pub use self::audit::{AuditEvent, AuditRow};
 pub(crate) use self::audit::{AuditLog, Taken};
 pub use self::callers::{CallerKeyView, CallerStatus, CallerView};
 pub use self::error::AdminError;
+pub use self::etag::{EntityTag, Precondition};
 pub use self::live::LiveView;
 pub use self::settings::{SettingSource, SettingView};
 pub use self::stats::{

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Admin, AdminError};
+use super::{Admin, AdminError, EntityTag, Precondition};
 use crate::settings::{SPECS, SettingError, Settings, Spec};
-use crate::sidecar::{Stored, setting_to_bytes};
+use crate::sidecar::{State, Stored, setting_to_bytes};
 use crate::store::{Change, Table};
 
 /// A setting as an operator sees it.
@@ -22,6 +22,9 @@ pub struct SettingView {
     pub source: SettingSource,
     /// What it means, with its unit.
     pub help: &'static str,
+    /// Stands for its value and where that comes from.
+    #[serde(skip)]
+    pub etag: EntityTag,
 }
 
 /// Where a setting's value comes from.
@@ -53,35 +56,61 @@ impl Admin {
     ///
     /// # Errors
     ///
-    /// An unknown key, a value the setting does not take, a setting fixed by the environment.
-    pub async fn set_setting(&self, key: &str, value: &Value) -> Result<SettingView, AdminError> {
-        let mut stored = self.state.stored.lock().await;
+    /// An unknown key, a value the setting does not take, a setting fixed by the environment, a
+    /// `precondition` that does not hold.
+    pub async fn set_setting(
+        &self,
+        key: &str,
+        value: &Value,
+        precondition: &Precondition,
+    ) -> Result<SettingView, AdminError> {
+        let stored = self.state.lock().await;
         let mut probe = Settings::default();
         probe.set(key, value)?;
-        self.changeable(key)?;
+        self.changeable(key, &stored, precondition)?;
         let change = Change::put(Table::Settings, key, setting_to_bytes(value));
-        self.state.store.apply(vec![change]).await?;
-        stored.settings.insert(key.to_owned(), value.clone());
-        self.state.publish(&stored);
+        let (name, value) = (key.to_owned(), value.clone());
+        let effect = move |state: &State, stored: &mut Stored| {
+            stored.settings.insert(name, value);
+            state.publish(stored);
+        };
+        let stored = self.state.commit(stored, change, effect).await?;
         self.find_setting(key, &stored)
     }
 
     /// Takes a setting back to its default.
-    pub async fn unset_setting(&self, key: &str) -> Result<SettingView, AdminError> {
-        let mut stored = self.state.stored.lock().await;
-        Settings::default().get(key)?;
-        self.changeable(key)?;
-        self.state.store.apply(vec![Change::delete(Table::Settings, key)]).await?;
-        stored.settings.remove(key);
-        self.state.publish(&stored);
+    ///
+    /// # Errors
+    ///
+    /// As for [`Admin::set_setting`].
+    pub async fn unset_setting(
+        &self,
+        key: &str,
+        precondition: &Precondition,
+    ) -> Result<SettingView, AdminError> {
+        let stored = self.state.lock().await;
+        self.changeable(key, &stored, precondition)?;
+        let name = key.to_owned();
+        let effect = move |state: &State, stored: &mut Stored| {
+            stored.settings.remove(&name);
+            state.publish(stored);
+        };
+        let change = Change::delete(Table::Settings, key);
+        let stored = self.state.commit(stored, change, effect).await?;
         self.find_setting(key, &stored)
     }
 
-    fn changeable(&self, key: &str) -> Result<(), AdminError> {
+    fn changeable(
+        &self,
+        key: &str,
+        stored: &Stored,
+        precondition: &Precondition,
+    ) -> Result<(), AdminError> {
+        let current = self.find_setting(key, stored)?;
         if self.state.pinned.contains_key(key) {
             return Err(AdminError::ReadOnly("this setting"));
         }
-        Ok(())
+        precondition.check("the setting", current.etag)
     }
 
     fn find_setting(&self, key: &str, stored: &Stored) -> Result<SettingView, AdminError> {
@@ -98,9 +127,11 @@ impl Admin {
         } else {
             SettingSource::Default
         };
+        let value = self.state.settings(stored).get(spec.key).ok()?;
         Some(SettingView {
             key: spec.key,
-            value: self.state.settings(stored).get(spec.key).ok()?,
+            etag: self.setting_tag(spec.key, &value, source),
+            value,
             default: Settings::default().get(spec.key).ok()?,
             source,
             help: spec.help,

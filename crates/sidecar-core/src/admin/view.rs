@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Admin, Status};
+use super::{Admin, EntityTag, Status};
 use crate::clock::Timestamp;
 use crate::pool::LiveProvider;
 use crate::provider::{Api, LimitShape, Mapping, PoolName, Source};
@@ -44,6 +44,8 @@ pub struct ProviderView {
     pub account: Option<String>,
     /// Its tier.
     pub pool: PoolName,
+    /// Whether an answer that its caller leaves is read to its end.
+    pub drain: bool,
     /// Whether the operator wants it used.
     pub enabled: bool,
     /// How it is.
@@ -68,6 +70,9 @@ pub struct ProviderView {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// Stands for its configuration.
+    #[serde(skip)]
+    pub etag: EntityTag,
 }
 
 /// How a provider has fared, from real traffic.
@@ -129,6 +134,7 @@ impl Admin {
             burst: config.burst.map(Into::into),
             account: config.account.clone(),
             pool: config.pool,
+            drain: config.drain,
             enabled: config.enabled,
             status,
             status_reason: rest.and_then(|(_, class)| class).map(Class::kind),
@@ -152,6 +158,7 @@ impl Admin {
             },
             created_at: config.created_at,
             updated_at: config.updated_at,
+            etag: self.provider_tag(config),
         }
     }
 }

@@ -106,6 +106,11 @@ impl LiveCaller {
         self.record.allows(Some(model))
     }
 
+    /// Whether what it spends is limited, so that it matters what a request may cost.
+    pub(crate) fn has_budget(&self) -> bool {
+        self.record.budget_daily.is_some() || self.record.budget_monthly.is_some()
+    }
+
     /// Asks all limits at once. What is refused counts against none of them.
     ///
     /// # Errors

@@ -74,6 +74,7 @@ where
         usage_asked: named.options.usage_asked,
         stream_options: named.options.stream_options,
         body_end: named.options.body_end,
+        max_tokens: named.options.max_tokens,
         pinned,
         delivery,
         received,

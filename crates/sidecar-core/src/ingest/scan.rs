@@ -1,4 +1,5 @@
-//! Reads the model's name, `stream` and `stream_options` from a JSON body, in place.
+//! Reads the model's name, `stream`, `stream_options` and the longest answer from a JSON body, in
+//! place.
 //!
 //! The whole body is checked (UTF-8, syntax, depth, duplicates), so that no provider's parser can
 //! see another model than the one that was routed by; nothing of it is built.
@@ -27,7 +28,8 @@ pub(super) struct Document<'a> {
     pub(super) options: Options,
 }
 
-/// Whether the caller asked for the usage of its stream, and what it takes to ask otherwise.
+/// Whether the caller asked for the usage of its stream, what it takes to ask otherwise, and how
+/// long an answer it allows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Options {
     pub(super) usage_asked: bool,
@@ -35,6 +37,8 @@ pub(super) struct Options {
     pub(super) stream_options: Option<Range<usize>>,
     /// Where the closing brace of the document stands.
     pub(super) body_end: Option<usize>,
+    /// The longest answer that the caller allows, in tokens.
+    pub(super) max_tokens: Option<u32>,
 }
 
 /// The model that a body names.
@@ -124,8 +128,7 @@ impl ScanError {
 pub(super) fn scan(body: &[u8]) -> Result<Document<'_>, ScanError> {
     let text = std::str::from_utf8(body).map_err(|_| ScanError::NotUtf8)?;
     let mut json = serde_json::Deserializer::from_str(text);
-    let names = MembersVisitor(["model", "stream", "stream_options"]);
-    let members = json.deserialize_map(names).map_err(refusal)?;
+    let members = json.deserialize_map(MembersVisitor(NAMES)).map_err(refusal)?;
     json.end().map_err(|_| ScanError::NotJson)?;
     if is_too_deep(body) {
         return Err(ScanError::TooDeep);
@@ -133,18 +136,22 @@ pub(super) fn scan(body: &[u8]) -> Result<Document<'_>, ScanError> {
     if let Some(name) = members.twice {
         return Err(ScanError::Duplicate(name));
     }
-    let [model, stream, stream_options] = members.values;
+    let [model, stream, stream_options, gemini, limits @ ..] = members.values;
     let stream = match stream {
         None | Some("null" | "false") => false,
         Some("true") => true,
         Some(_) => return Err(ScanError::BadStream),
     };
     let model = model.map(|raw| named_model(raw, body)).transpose()?;
+    let usage_asked = member(stream_options, "include_usage")?;
+    let gemini_limit = member(gemini, "maxOutputTokens")?;
     let options = Options {
-        usage_asked: stream_options.map_or(Ok(false), usage_asked)?,
+        usage_asked: usage_asked == Some("true"),
         stream_options: stream_options.map(|raw| span(raw, body)),
         // Nothing but white space comes after it.
         body_end: body.trim_ascii_end().len().checked_sub(1),
+        // Of several it is not known which one a provider goes by.
+        max_tokens: limits.into_iter().chain([gemini_limit]).flatten().filter_map(tokens).max(),
     };
     Ok(Document { scan: Scan { model, stream }, options })
 }
@@ -216,17 +223,21 @@ fn named_model<'a>(raw: &'a str, body: &[u8]) -> Result<NamedModel<'a>, ScanErro
     Ok(NamedModel { name, span: span(raw, body) })
 }
 
-/// Whether `stream_options` ask for usage. What is no object or no flag is the provider's to
-/// refuse.
-fn usage_asked(stream_options: &str) -> Result<bool, ScanError> {
-    let mut json = serde_json::Deserializer::from_str(stream_options);
-    let Ok(members) = json.deserialize_map(MembersVisitor(["include_usage"])) else {
-        return Ok(false);
-    };
+/// The member `name` of `object`, if it has one. What is no object is the provider's to refuse.
+fn member<'a>(object: Option<&'a str>, name: &'static str) -> Result<Option<&'a str>, ScanError> {
+    let Some(object) = object else { return Ok(None) };
+    let mut json = serde_json::Deserializer::from_str(object);
+    let Ok(members) = json.deserialize_map(MembersVisitor([name])) else { return Ok(None) };
     match members.twice {
         Some(name) => Err(ScanError::Duplicate(name)),
-        None => Ok(members.values == [Some("true")]),
+        None => Ok(members.values[0]),
     }
+}
+
+/// A number of tokens, up to what fits. What is none is the provider's to refuse.
+fn tokens(raw: &str) -> Option<u32> {
+    let number: f64 = raw.parse().ok()?;
+    (number >= 0.0).then_some(number as u32)
 }
 
 /// Where `raw`, which is a part of `body`, stands in it.
@@ -269,6 +280,16 @@ fn string_end(json: &[u8], mut at: usize) -> usize {
     json.len()
 }
 
+/// The members of a body that count.
+const NAMES: [&str; 7] = [
+    "model",
+    "stream",
+    "stream_options",
+    "generationConfig",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+];
 pub(super) const MAX_MODEL_LEN: usize = 256;
 const MAX_DEPTH: usize = 128;
 
@@ -342,6 +363,31 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_answer_is_read_in_every_dialect() {
+        for (members, tokens) in [
+            (r#""max_tokens":8"#, Some(8)),
+            (r#""max_completion_tokens": 4096 "#, Some(4_096)),
+            (r#""max_output_tokens":1e3"#, Some(1_000)),
+            (r#""max_tokens":16,"max_completion_tokens":32"#, Some(32)),
+            (r#""generationConfig":{"temperature":0,"maxOutputTokens":64}"#, Some(64)),
+            (r#""max_tokens":0"#, Some(0)),
+            (r#""max_tokens":99999999999"#, Some(u32::MAX)),
+            (r#""max_tokens":-1"#, None),
+            (r#""max_tokens":null"#, None),
+            (r#""max_tokens":"8""#, None),
+            (r#""max_tokens":[8]"#, None),
+            (r#""generationConfig":[64]"#, None),
+            (r#""generationConfig":null"#, None),
+            (r#""maxOutputTokens":64"#, None),
+            (r#""metadata":{"max_tokens":8}"#, None),
+        ] {
+            let body = format!("{{\"model\":\"a\",{members}}}");
+            let options = scan(body.as_bytes()).unwrap().options;
+            assert_eq!(options.max_tokens, tokens, "{body}");
+        }
+    }
+
+    #[test]
     fn what_is_not_one_json_object_is_refused() {
         for (body, error) in [
             ("", ScanError::NotJson),
@@ -381,6 +427,11 @@ mod tests {
             (
                 r#"{"stream_options":{"include_usage":true,"include\u005fusage":false}}"#,
                 "include_usage",
+            ),
+            (r#"{"max_tokens":1,"max_tok\u0065ns":9}"#, "max_tokens"),
+            (
+                r#"{"generationConfig":{"maxOutputTokens":1,"maxOutputTokens":9}}"#,
+                "maxOutputTokens",
             ),
         ] {
             assert_eq!(scan(body.as_bytes()), Err(ScanError::Duplicate(name)), "{body}");

@@ -88,6 +88,11 @@ impl Vault {
         Ok(Self(Arc::new(Inner { store, deks, primary, checks: records.checks.clone() })))
     }
 
+    /// The store that it belongs to.
+    pub(crate) fn store(&self) -> Uuid {
+        self.0.store
+    }
+
     /// Seals `plaintext` for `place` with the primary data key. No two results are the same.
     pub fn seal(&self, place: &Place<'_>, plaintext: &Secret) -> Result<Vec<u8>, KeyError> {
         let DataKey { record, key } = &self.0.deks[self.0.primary];

@@ -32,6 +32,8 @@ pub struct Served {
     pub attempts: u32,
     /// How long it waited for a free slot.
     pub queued: Duration,
+    /// The one revision of providers and settings that it was planned with.
+    pub revision: u64,
 }
 
 /// Keeps its guard until the body ends, so that a stream counts as in flight while it runs.
@@ -90,6 +92,7 @@ fn annotate(headers: &mut HeaderMap, served: &Served, head: &Head) {
     let queued = u64::try_from(served.queued.as_millis()).unwrap_or(u64::MAX);
     headers.insert(ATTEMPTS, served.attempts.into());
     headers.insert(QUEUED, queued.into());
+    headers.insert(REVISION, served.revision.into());
 }
 
 impl<B: Body + Unpin> Body for Guarded<B> {
@@ -119,6 +122,7 @@ impl<B: Body + Unpin> Body for Guarded<B> {
 
 const PROVIDER: HeaderName = HeaderName::from_static("x-sidecar-provider");
 const ATTEMPTS: HeaderName = HeaderName::from_static("x-sidecar-attempts");
+const REVISION: HeaderName = HeaderName::from_static("x-sidecar-rev");
 const QUEUED: HeaderName = HeaderName::from_static("x-sidecar-queued-ms");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");

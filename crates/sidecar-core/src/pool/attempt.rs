@@ -51,7 +51,7 @@ where
     let (started, stream) = (clock.now(), call.head().stream);
     // Held from here on, so that whoever chooses meanwhile sees it as busy.
     let _in_flight = endpoint.provider.in_flight.clone();
-    let mut stack = endpoint.stack(client, clock, stream, early);
+    let mut stack = endpoint.stack(client, pools, stream, early);
     // Waiting for a client that is busy is not yet sending.
     let ready = match stack.ready().await {
         Ok(ready) => ready,

@@ -86,7 +86,9 @@ fn admit_caller(pools: &Pools, call: &Call) -> Result<Option<Arc<CallerPermit>>,
         }
     };
     let clock = pools.clock();
-    let wanted = Admit::new(head.model.as_deref(), clock.now(), clock.wall()).task(task);
+    let estimate = if live.has_budget() { pools.may_cost(call) } else { 0 };
+    let wanted =
+        Admit::new(head.model.as_deref(), clock.now(), clock.wall()).task(task).estimate(estimate);
     let permit = Arc::new(live.admit(&wanted).map_err(|refusal| {
         pools.metrics().refused(&refusal);
         match refusal {
@@ -101,6 +103,8 @@ fn admit_caller(pools: &Pools, call: &Call) -> Result<Option<Arc<CallerPermit>>,
 struct Attempts<'a> {
     pools: &'a Pools,
     settings: Arc<Settings>,
+    /// The revision of providers and settings that it was planned with.
+    revision: u64,
     call: &'a Call,
     /// What its agent waits for, until there is an answer.
     request: &'a mut Option<AgentRequest>,
@@ -132,6 +136,7 @@ impl<'a> Attempts<'a> {
         Self {
             pools,
             settings,
+            revision: 0,
             call,
             request,
             waiting,
@@ -160,6 +165,7 @@ impl<'a> Attempts<'a> {
         // Planned anew when the providers have changed while it waited.
         'plan: loop {
             let plan = self.pools.plan(head).ok_or_else(|| unknown_model(head))?;
+            (self.revision, self.settings) = (plan.revision, plan.settings.clone());
             let mut walk = Walk::new(&plan, head);
             if !walk.has_any() {
                 return Err(unknown_model(head));
@@ -373,8 +379,9 @@ impl<'a> Attempts<'a> {
         B::Error: Into<BoxError>,
     {
         let provider = &endpoint.provider;
-        let queued = self.waiting.queued();
-        let served = Served { provider: provider.name.clone(), attempts: self.made, queued };
+        let (queued, revision) = (self.waiting.queued(), self.revision);
+        let name = provider.name.clone();
+        let served = Served { provider: name, attempts: self.made, queued, revision };
         let total = self.pools.clock().now() - self.call.head().received;
         self.pools.metrics().spent(total.saturating_sub(queued).saturating_sub(self.elsewhere));
         answer(response, provider, served, self.call, self.request.take())

@@ -16,6 +16,8 @@ use crate::usage::{Ledger, Meter};
 /// One immutable view of all providers. Rebuilt on every change, over the same live state.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
+    /// Another one for each.
+    pub(crate) revision: u64,
     pub(crate) providers: Vec<Arc<LiveProvider>>,
     models: HashMap<Arc<str>, Arc<ModelPlan>>,
     /// The endpoints of `models` by provider id.
@@ -33,6 +35,9 @@ pub(crate) struct Snapshot {
 /// The tiers that serve one model, in the order of their use.
 #[derive(Debug)]
 pub(crate) struct ModelPlan {
+    /// The revision of the snapshot that it belongs to, and its settings.
+    pub(crate) revision: u64,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) tiers: Vec<Tier>,
 }
 
@@ -50,12 +55,14 @@ pub(crate) struct Tier {
 impl Snapshot {
     /// A view of `providers`.
     pub(crate) fn new(
+        revision: u64,
         providers: Vec<Arc<LiveProvider>>,
         settings: Arc<Settings>,
         registry: Arc<Registry>,
         ledger: Ledger,
     ) -> Self {
         let mut snapshot = Self {
+            revision,
             wildcards: providers.iter().any(|p| p.config.models.contains_key(ANY_MODEL)),
             providers,
             models: HashMap::new(),
@@ -170,7 +177,8 @@ impl Snapshot {
             })
             .filter(|tier| !tier.endpoints.is_empty())
             .collect();
-        (!tiers.is_empty()).then_some(ModelPlan { tiers })
+        let (revision, settings) = (self.revision, self.settings.clone());
+        (!tiers.is_empty()).then_some(ModelPlan { revision, settings, tiers })
     }
 
     fn endpoint(

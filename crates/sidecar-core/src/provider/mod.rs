@@ -51,6 +51,8 @@ pub struct Provider {
     pub account: Option<String>,
     /// The tier it belongs to.
     pub pool: PoolName,
+    /// Whether an answer that its caller leaves is read to its end, for an exact bill.
+    pub drain: bool,
     /// Whether the operator wants it used.
     pub enabled: bool,
     /// Canonical model name to mapping. The name `*` serves every model by its own name.
@@ -129,6 +131,11 @@ impl Provider {
     /// The name under which limits and quota cooldowns are shared: the account, else the id.
     pub fn account_key(&self) -> &str {
         self.account.as_deref().unwrap_or(&self.id)
+    }
+
+    /// How it serves `model`, by its name or by [`ANY_MODEL`].
+    pub(crate) fn mapping(&self, model: &str) -> Option<&Mapping> {
+        self.models.get(model).or_else(|| self.models.get(ANY_MODEL))
     }
 }
 

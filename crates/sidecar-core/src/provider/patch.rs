@@ -59,6 +59,8 @@ pub struct ProviderPatch {
     pub account: Option<Option<String>>,
     /// `primary` or `fallback`.
     pub pool: Option<PoolName>,
+    /// Whether to read an answer on that its caller leaves.
+    pub drain: Option<bool>,
     /// Whether to use it.
     pub enabled: Option<bool>,
     /// Replaces all mappings.
@@ -140,6 +142,7 @@ impl ProviderPatch {
             burst: None,
             account: None,
             pool: PoolName::default(),
+            drain: false,
             enabled: true,
             models: BTreeMap::new(),
             source: Source::default(),
@@ -208,6 +211,7 @@ impl ProviderPatch {
             next.account = account.map(|account| text("account", account, 64)).transpose()?;
         }
         next.pool = self.pool.unwrap_or(next.pool);
+        next.drain = self.drain.unwrap_or(next.drain);
         next.enabled = self.enabled.unwrap_or(next.enabled);
         if let Some(models) = self.model_mappings {
             next.models = valid_models(models)?;

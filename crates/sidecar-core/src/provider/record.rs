@@ -34,6 +34,8 @@ pub(crate) struct ProviderRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     account: Option<String>,
     pool: PoolName,
+    #[serde(default)]
+    drain: bool,
     enabled: bool,
     models: BTreeMap<String, Mapping>,
     source: Source,
@@ -48,12 +50,17 @@ impl ProviderRecord {
     pub(crate) fn seal(provider: &Provider, vault: &Vault) -> Result<Self, KeyError> {
         let origin = provider.base_url.origin();
         let sealed = vault.seal(&key_place(&provider.id, &origin), &provider.key)?;
+        Ok(Self::new(provider, BASE64.encode(&sealed)))
+    }
+
+    /// The record of `provider`, with `sealed_key` in the place of its key.
+    pub(crate) fn new(provider: &Provider, sealed_key: String) -> Self {
         let provider = provider.clone();
-        Ok(Self {
+        Self {
             name: provider.name,
             label: provider.label,
             base_url: provider.base_url,
-            sealed_key: BASE64.encode(&sealed),
+            sealed_key,
             api: provider.api,
             timeout_ms: millis(provider.timeout),
             first_token_timeout_ms: millis(provider.first_token_timeout),
@@ -63,13 +70,14 @@ impl ProviderRecord {
             burst: provider.burst,
             account: provider.account,
             pool: provider.pool,
+            drain: provider.drain,
             enabled: provider.enabled,
             models: provider.models,
             source: provider.source,
             metadata: provider.metadata,
             created_at: provider.created_at,
             updated_at: provider.updated_at,
-        })
+        }
     }
 
     /// The bytes to store: a version, then JSON.
@@ -107,6 +115,7 @@ impl ProviderRecord {
             burst: self.burst,
             account: self.account,
             pool: self.pool,
+            drain: self.drain,
             enabled: self.enabled,
             models: self.models,
             source: self.source,
@@ -131,3 +140,19 @@ fn millis(duration: Duration) -> u64 {
 }
 
 const VERSION: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_without_the_newer_fields_has_their_defaults() {
+        let json = r#"{"name": "one", "base_url": "https://one.example/v1", "sealed_key": "",
+            "api": "openai-completions", "timeout_ms": 1, "first_token_timeout_ms": 1,
+            "idle_timeout_ms": 1, "limit_shape": "window", "pool": "primary", "enabled": true,
+            "models": {}, "source": "webui", "created_at": "2026-01-01T00:00:00Z",
+            "updated_at": "2026-01-01T00:00:00Z"}"#;
+        let record = ProviderRecord::from_bytes(&[&[VERSION][..], json.as_bytes()].concat());
+        assert!(record.is_some_and(|record| !record.drain));
+    }
+}

@@ -111,7 +111,7 @@ impl SidecarBuilder {
             callers,
             pinned,
             env_provider,
-            stored: Mutex::new(stored),
+            stored: Arc::new(Mutex::new(stored)),
             started,
             cooldowns_before: OnceCell::new(),
         };

@@ -10,7 +10,7 @@ use tower::ServiceBuilder;
 
 pub(crate) use self::builder::setting_to_bytes;
 pub use self::builder::{OpenError, SidecarBuilder};
-pub(crate) use self::state::{State, Stored};
+pub(crate) use self::state::{Locked, State, Stored};
 
 use crate::admin::Admin;
 use crate::callers::Callers;
@@ -73,7 +73,10 @@ impl Sidecar {
 
     /// Writes what is not written yet and closes the store. Requests that are under way go on, but
     /// what they use is no longer written; if the limits are kept in a file, nothing more is sent.
+    /// What is read on without its caller is given up.
     pub async fn close(&self) -> Result<(), StoreError> {
+        // Before the last flush, which is to have what they have used.
+        self.pools().drains().close().await;
         let flushed = self.state.flusher.stop().await;
         self.state.store.close().await?;
         flushed

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
 use super::flush::Flusher;
 use crate::admin::CooldownEvent;
@@ -14,7 +14,7 @@ use crate::keys::Vault;
 use crate::pool::Pools;
 use crate::provider::Provider;
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{Change, Store, StoreError};
 
 /// What the admin handle works on.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct State {
     pub(crate) env_provider: Option<Provider>,
     /// What the store holds. The lock is held from reading it to the durable change, so that no
     /// two changes lose one another.
-    pub(crate) stored: Mutex<Stored>,
+    pub(crate) stored: Arc<Mutex<Stored>>,
     /// When this run began.
     pub(crate) started: Timestamp,
     /// The last rests of earlier runs, once somebody has asked.
@@ -47,10 +47,36 @@ pub(crate) struct Stored {
     pub(crate) callers: BTreeMap<String, CallerRecord>,
 }
 
+/// What the store holds, while nobody else may change it.
+pub(crate) type Locked = OwnedMutexGuard<Stored>;
+
 impl State {
     /// The settings of the environment over those of `stored` over the defaults.
     pub(crate) fn settings(&self, stored: &Stored) -> Settings {
         effective(&stored.settings, &self.pinned)
+    }
+
+    /// What the store holds, for a change that nothing comes between.
+    pub(crate) async fn lock(&self) -> Locked {
+        self.stored.clone().lock_owned().await
+    }
+
+    /// Makes `change` durable, and then has its `effect`, also if nobody waits for it any more: a
+    /// change that is durable and has no effect would come as a surprise at the next start.
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        mut stored: Locked,
+        change: Change,
+        effect: impl FnOnce(&Self, &mut Stored) + Send + 'static,
+    ) -> Result<Locked, StoreError> {
+        let state = self.clone();
+        let committing = tokio::spawn(async move {
+            state.store.apply(vec![change]).await?;
+            effect(&state, &mut stored);
+            Ok(stored)
+        });
+        // It ends early with its runtime alone.
+        committing.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Makes `stored` effective.

@@ -55,6 +55,7 @@ pub use self::ledger::Ledger;
 pub use self::meter::{Attribution, Meter};
 pub(crate) use self::report::{Ended, Report};
 pub use self::service::Usage;
+pub(crate) use self::tokens::estimate;
 
 #[cfg(test)]
 mod tests;

@@ -43,7 +43,7 @@ impl Report {
         self.0.is_promised.load(Ordering::Acquire)
     }
 
-    pub(super) fn ended(&self) -> Option<Ended> {
+    pub(crate) fn ended(&self) -> Option<Ended> {
         self.0.ended.get().copied()
     }
 }

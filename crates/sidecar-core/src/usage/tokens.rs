@@ -130,7 +130,7 @@ pub(super) fn read(json: &[u8], earlier: Option<Tokens>) -> Result<Option<Statem
 }
 
 /// How many tokens so many bytes of text are, roughly.
-pub(super) const fn estimate(bytes: u64) -> u64 {
+pub(crate) const fn estimate(bytes: u64) -> u64 {
     let tokens = bytes.div_ceil(BYTES_PER_TOKEN);
     if tokens < MOST_TOKENS { tokens } else { MOST_TOKENS }
 }

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use sidecar_core::admin::{Admin, CallerView};
 use sidecar_core::callers::DEFAULT_OVERLAP;
 use sidecar_core::secret::Secret;
@@ -13,11 +12,19 @@ use sidecar_core::secret::Secret;
 use super::Answered;
 use super::audit;
 use super::body::{read, read_optional};
+use super::etag;
+use super::page::Page;
 use crate::respond::{self, Answer};
 
-/// Every caller.
-pub(super) fn list(admin: &Admin) -> Answer {
-    respond::json(StatusCode::OK, &json!({"callers": admin.callers()}))
+/// The callers.
+pub(super) fn list(admin: &Admin, query: Option<&str>) -> Answered {
+    Ok(Page::of(query)?.answer("callers", admin.callers(), |caller| &caller.name))
+}
+
+/// One caller.
+pub(super) fn show(admin: &Admin, id: &str, headers: &HeaderMap) -> Answered {
+    let caller = admin.caller(id)?;
+    etag::shown(headers, &caller, caller.etag)
 }
 
 /// A new caller, with its key.
@@ -29,15 +36,21 @@ pub(super) async fn add(admin: &Admin, body: Incoming) -> Answered {
 }
 
 /// A caller with some of its fields changed.
-pub(super) async fn change(admin: &Admin, id: &str, body: Incoming) -> Answered {
-    let caller = admin.change_caller(id, read(body).await?).await?;
+pub(super) async fn change(
+    admin: &Admin,
+    id: &str,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Answered {
+    let patch = read(body).await?;
+    let caller = admin.change_caller(id, patch, &etag::precondition(headers)?).await?;
     tracing::info!(caller = %caller.name, "caller changed");
-    Ok(respond::json(StatusCode::OK, &caller))
+    Ok(etag::tagged(StatusCode::OK, &caller, caller.etag))
 }
 
 /// A caller less.
-pub(super) async fn remove(admin: &Admin, id: &str) -> Answered {
-    admin.remove_caller(id).await?;
+pub(super) async fn remove(admin: &Admin, id: &str, headers: &HeaderMap) -> Answered {
+    admin.remove_caller(id, &etag::precondition(headers)?).await?;
     tracing::info!(caller = id, "caller removed");
     Ok(respond::empty(StatusCode::NO_CONTENT))
 }
@@ -67,5 +80,5 @@ fn with_key(status: StatusCode, caller: &CallerView, key: &Secret) -> Answer {
         key: &'a str,
     }
 
-    respond::json(status, &WithKey { caller, key: key.expose() })
+    etag::tagged(status, &WithKey { caller, key: key.expose() }, caller.etag)
 }

@@ -3,22 +3,25 @@
 mod audit;
 mod body;
 mod callers;
+mod etag;
 mod explain;
+mod page;
 mod query;
 mod refusal;
 mod stats;
 
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{HeaderName, Method, StatusCode};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sidecar_core::admin::Admin;
 
 pub(crate) use self::audit::{Trail, note_failed_login};
 
 use self::body::read;
+use self::page::Page;
 use self::refusal::Refusal;
 use crate::app::App;
 use crate::auth::Actor;
@@ -60,56 +63,79 @@ async fn serve(
         Action::Logout => return session::log_out(app, actor),
         Action::Audit => audit::list(&admin, query).await,
         Action::AddProvider => add_provider(&admin, body).await,
-        Action::ChangeProvider => change_provider(&admin, id, body).await,
+        Action::ChangeProvider => change_provider(&admin, id, head, body).await,
         Action::TestProvider => test_provider(app, &admin, id, body).await,
-        Action::ChangeSetting => change_setting(&admin, id, body).await,
+        Action::ChangeSetting => change_setting(&admin, id, head, body).await,
         Action::AddCaller => callers::add(&admin, body).await,
-        Action::ChangeCaller => callers::change(&admin, id, body).await,
+        Action::ChangeCaller => callers::change(&admin, id, &head.headers, body).await,
         Action::RollCaller => callers::roll(&admin, id, body).await,
         Action::Explain => explain::explain(&admin, query),
         Action::StatsTotal => stats::total(&admin, query).await,
         Action::StatsHourly => stats::hourly(&admin, query).await,
         Action::StatsDaily => stats::daily(&admin, query).await,
         Action::StatsCooldown => stats::cooldown(&admin, query).await,
-        action => without_body(&admin, action, id).await,
+        action => without_body(&admin, action, id, head).await,
     };
     answer.unwrap_or_else(|refusal| refusal.answer())
 }
 
 type Answered = Result<Answer, Refusal>;
 
-async fn without_body(admin: &Admin, action: Action, id: &str) -> Answered {
-    let ok = StatusCode::OK;
+async fn without_body(admin: &Admin, action: Action, id: &str, head: &Parts) -> Answered {
+    let (ok, headers, query) = (StatusCode::OK, &head.headers, head.uri.query());
     Ok(match action {
-        Action::ListProviders => respond::json(ok, &json!({"backends": admin.providers()})),
-        Action::ShowProvider => respond::json(ok, &admin.provider(id)?),
+        Action::ListProviders => {
+            Page::of(query)?.answer("backends", admin.providers(), |provider| &provider.name)
+        }
+        Action::ShowProvider => {
+            let provider = admin.provider(id)?;
+            etag::shown(headers, &provider, provider.etag)?
+        }
         Action::RemoveProvider => {
-            admin.remove_provider(id).await?;
+            admin.remove_provider(id, &etag::precondition(headers)?).await?;
             tracing::info!(provider = id, "provider removed");
             respond::empty(StatusCode::NO_CONTENT)
         }
         Action::ResetProvider => respond::json(ok, &admin.reset_provider(id).await?),
-        Action::ListCallers => callers::list(admin),
-        Action::RemoveCaller => callers::remove(admin, id).await?,
-        Action::Pools => respond::json(ok, &admin.pools()),
-        Action::ListSettings => respond::json(ok, &json!({"settings": admin.settings().await})),
-        Action::ShowSetting => respond::json(ok, &admin.setting(id).await?),
-        Action::RemoveSetting => respond::json(ok, &admin.unset_setting(id).await?),
+        Action::ListCallers => callers::list(admin, query)?,
+        Action::ShowCaller => callers::show(admin, id, headers)?,
+        Action::RemoveCaller => callers::remove(admin, id, headers).await?,
+        Action::Pools => pools(admin),
+        Action::ListSettings => {
+            Page::of(query)?.answer("settings", admin.settings().await, |setting| setting.key)
+        }
+        Action::ShowSetting => {
+            let setting = admin.setting(id).await?;
+            etag::shown(headers, &setting, setting.etag)?
+        }
+        Action::RemoveSetting => {
+            let setting = admin.unset_setting(id, &etag::precondition(headers)?).await?;
+            etag::tagged(ok, &setting, setting.etag)
+        }
         _ => respond::detail(StatusCode::NOT_FOUND, "there is no such admin route", None),
     })
+}
+
+/// How many providers of each pool are how, and at which revision.
+fn pools(admin: &Admin) -> Answer {
+    let revision = admin.revision();
+    let mut answer = respond::json(StatusCode::OK, &admin.pools());
+    answer.headers_mut().insert(REVISION, revision.into());
+    answer
 }
 
 async fn add_provider(admin: &Admin, body: Incoming) -> Answered {
     let provider = admin.add_provider(read(body).await?).await?;
     tracing::info!(provider = %provider.name, "provider added");
     audit::note_target(&provider.name);
-    Ok(respond::json(StatusCode::CREATED, &provider))
+    Ok(etag::tagged(StatusCode::CREATED, &provider, provider.etag))
 }
 
-async fn change_provider(admin: &Admin, id: &str, body: Incoming) -> Answered {
-    let provider = admin.change_provider(id, read(body).await?).await?;
+async fn change_provider(admin: &Admin, id: &str, head: &Parts, body: Incoming) -> Answered {
+    let patch = read(body).await?;
+    let provider = admin.change_provider(id, patch, &etag::precondition(&head.headers)?).await?;
     tracing::info!(provider = %provider.name, "provider changed");
-    Ok(respond::json(StatusCode::OK, &provider))
+    Ok(etag::tagged(StatusCode::OK, &provider, provider.etag))
 }
 
 #[derive(Default, Deserialize)]
@@ -131,14 +157,17 @@ struct SettingChange {
     value: Value,
 }
 
-async fn change_setting(admin: &Admin, key: &str, body: Incoming) -> Answered {
+async fn change_setting(admin: &Admin, key: &str, head: &Parts, body: Incoming) -> Answered {
     let change: SettingChange = read(body).await?;
-    let setting = admin.set_setting(key, &change.value).await?;
+    let precondition = etag::precondition(&head.headers)?;
+    let setting = admin.set_setting(key, &change.value, &precondition).await?;
     tracing::info!(key = setting.key, "setting changed");
-    Ok(respond::json(StatusCode::OK, &setting))
+    Ok(etag::tagged(StatusCode::OK, &setting, setting.etag))
 }
 
 /// A path segment as text; `None` if it is not UTF-8.
 pub(crate) fn percent_decode(segment: &str) -> Option<String> {
     percent_decode_str(segment).decode_utf8().ok().map(Into::into)
 }
+
+const REVISION: HeaderName = HeaderName::from_static("x-sidecar-rev");

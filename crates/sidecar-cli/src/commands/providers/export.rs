@@ -55,7 +55,7 @@ fn portable(provider: &Value) -> Value {
 
 /// A list of what is written, not of what is left out: a field that holds a secret in some later
 /// version is not exported by oversight.
-const PORTABLE: [&str; 15] = [
+const PORTABLE: [&str; 16] = [
     "name",
     "label",
     "api_base_url",
@@ -69,6 +69,7 @@ const PORTABLE: [&str; 15] = [
     "account",
     "pool",
     "enabled",
+    "drain",
     "model_mappings",
     "metadata",
 ];

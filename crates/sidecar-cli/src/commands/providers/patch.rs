@@ -75,6 +75,9 @@ impl Patch {
                 patch.set(field, number);
             }
         }
+        if let Some(drain) = flags.drain {
+            patch.set("drain", drain);
+        }
         Ok(patch)
     }
 
@@ -201,10 +204,14 @@ mod tests {
 
     #[test]
     fn only_the_flags_that_were_given_are_sent() {
-        let flags =
-            Fields { rpm: Some(35), pool: Some("fallback".to_owned()), ..Fields::default() };
+        let flags = Fields {
+            rpm: Some(35),
+            pool: Some("fallback".to_owned()),
+            drain: Some(false),
+            ..Fields::default()
+        };
         let patch = Patch::from_flags(&flags).unwrap();
-        assert_eq!(sent(&patch), json!({"rpm_limit": 35, "pool": "fallback"}));
+        assert_eq!(sent(&patch), json!({"rpm_limit": 35, "pool": "fallback", "drain": false}));
         assert!(Patch::from_flags(&Fields::default()).unwrap().is_empty());
     }
 

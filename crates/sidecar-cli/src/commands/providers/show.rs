@@ -68,7 +68,7 @@ fn per_mtok(usd: f64) -> String {
 }
 
 /// The fields people look for first, in order; whatever else there is comes after them.
-const FIRST: [&str; 20] = [
+const FIRST: [&str; 21] = [
     "name",
     "id",
     "label",
@@ -87,6 +87,7 @@ const FIRST: [&str; 20] = [
     "timeout_seconds",
     "first_token_timeout_seconds",
     "idle_timeout_seconds",
+    "drain",
     "health",
     "rate_limiter",
 ];
