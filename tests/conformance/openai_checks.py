@@ -31,6 +31,7 @@ CODES = {
     scripted.STALL: "stream_stalled",
     scripted.FAIL: "stream_cut",
 }
+COMPLETE = {"x-sidecar-delivery": "complete"}
 
 
 def client(bench):
@@ -258,6 +259,30 @@ def failover(behaviour, stream):
         equal(bench.sent, 1)
 
     return check
+
+
+def complete(behaviour):
+    """Who wants it whole gets the fallback's whole answer, and nothing of the half one."""
+
+    def check(bench, client):
+        bench["primary"].behaviour = behaviour
+        raw = chat(client, stream=True, extra_headers=COMPLETE)
+        equal(_text(list(raw.parse())), answers.TEXT)
+        equal(raw.headers["x-sidecar-provider"], "fallback")
+        equal((len(bench["primary"].requests), len(bench["fallback"].requests)), (1, 1))
+        equal(bench.sent, 1)
+
+    return check
+
+
+def complete_exhaustion(bench, client):
+    """While nothing has been sent, an error has its status also for those."""
+    bench["primary"].behaviour = bench["fallback"].behaviour = scripted.CUT
+    error = raises(
+        openai.InternalServerError, lambda: chat(client, stream=True, extra_headers=COMPLETE)
+    )
+    equal((error.status_code, error.code), (503, "all_pools_exhausted"))
+    equal(bench.sent, 1)
 
 
 def exhaustion(behaviour, stream=False):
@@ -525,6 +550,9 @@ def checks():
     for behaviour in (429, 500, 503, scripted.RESET, "refused"):
         yield f"failover_{behaviour}", failover(behaviour, stream=False)
         yield f"failover_{behaviour}_stream", failover(behaviour, stream=True)
+    for behaviour in scripted.CUTS:
+        yield f"complete_{behaviour}", complete(behaviour)
+    yield "complete_exhaustion", complete_exhaustion
     for behaviour in (401, 402, 403, 429):
         yield f"exhaustion_{behaviour}", exhaustion(behaviour)
     yield "exhaustion_stream", exhaustion(429, stream=True)
