@@ -194,6 +194,21 @@ impl<'de> serde::Deserialize<'de> for Timestamp {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Timestamp {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Timestamp".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "format": "date-time", "pattern": "Z$"})
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
 fn tokio_now() -> tokio::time::Instant {
     tokio::time::Instant::now()

@@ -29,6 +29,10 @@ pub(crate) fn has_control(value: &str) -> bool {
     value.chars().any(char::is_control)
 }
 
+/// What [`text`] takes for a text, as a pattern of JSON Schema.
+#[cfg(feature = "schema")]
+pub(crate) const PLAIN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
 /// From 1 to `max`.
 pub(crate) fn in_range(
     field: &'static str,

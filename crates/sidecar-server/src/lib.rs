@@ -19,6 +19,7 @@ pub mod listen;
 pub mod logs;
 pub mod metrics;
 mod models;
+mod openapi;
 mod respond;
 pub mod routes;
 pub mod run;

@@ -53,6 +53,7 @@ pub(crate) enum Action {
     ShowSession,
     Logout,
     Audit,
+    OpenApi,
     Proxy,
 }
 
@@ -116,6 +117,7 @@ pub const ROUTES: &[Route] = &[
     route("GET", SESSION, Credential::Admin, Action::ShowSession),
     route("DELETE", SESSION, Credential::Admin, Action::Logout),
     route("GET", "/api/admin/audit", Credential::Admin, Action::Audit),
+    route("GET", "/api/admin/openapi.json", Credential::Admin, Action::OpenApi),
 ];
 
 /// The route of `method` and `path`; the path is compared as it came, byte for byte.

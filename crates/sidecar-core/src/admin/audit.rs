@@ -17,6 +17,7 @@ use crate::store::{Event, NewEvent};
 
 /// What somebody did, or was refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AuditEvent {
     /// Who: `token`, `session:` with what names the session, or `nobody`.
     pub actor: String,
@@ -36,6 +37,7 @@ pub struct AuditEvent {
 
 /// A row of the audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct AuditRow {
     /// Rises from row to row.

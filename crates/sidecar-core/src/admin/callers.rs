@@ -15,6 +15,7 @@ use crate::store::{Change, Table};
 
 /// A caller as an operator sees it: its limits, and how it stands.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CallerView {
     /// Never changes.
@@ -62,6 +63,7 @@ pub struct CallerView {
 
 /// Whether a caller may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CallerStatus {
     /// It may, within its limits.
@@ -74,6 +76,7 @@ pub enum CallerStatus {
 
 /// What may be shown of a key.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CallerKeyView {
     /// Its beginning and its end.

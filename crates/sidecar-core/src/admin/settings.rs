@@ -10,6 +10,7 @@ use crate::store::{Change, Table};
 
 /// A setting as an operator sees it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct SettingView {
     /// Its name.
@@ -29,6 +30,7 @@ pub struct SettingView {
 
 /// Where a setting's value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SettingSource {
     /// The environment, which wins.

@@ -15,6 +15,7 @@ use crate::usage::{UsageCounts, day_of};
 
 /// The sums over everything on the books.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct TotalStats {
     /// Attempts sent to providers.
@@ -60,6 +61,7 @@ pub struct HourlyFilter {
 
 /// Hourly rows, the oldest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct HourlyStats {
     /// The rows.
@@ -70,6 +72,7 @@ pub struct HourlyStats {
 
 /// What was used in an hour, of one provider and model, by one caller.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct HourlyRow {
     /// When the hour began.
@@ -110,6 +113,7 @@ pub struct HourlyRow {
 
 /// What was used on a day, UTC, of one pool.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct DailyRow {
     /// The day, such as `2026-01-31`.
@@ -136,6 +140,7 @@ pub struct DailyRow {
 
 /// A rest that began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CooldownEvent {
     /// When.
     pub at: Timestamp,
@@ -319,6 +324,21 @@ impl Serialize for CostNumber {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let digits = Usd::from_pico(self.0).to_string();
         RawValue::from_string(digits).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for CostNumber {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "CostNumber".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "number", "minimum": 0})
     }
 }
 

@@ -9,6 +9,7 @@ use crate::provider::PoolName;
 
 /// How a provider is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// It can be used.
@@ -23,6 +24,7 @@ pub enum Status {
 
 /// How many providers of a pool are how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PoolCounts {
     /// All of them.

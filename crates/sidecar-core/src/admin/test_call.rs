@@ -20,6 +20,7 @@ use crate::verdict::{Class, Outcome};
 
 /// What a test call showed.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct TestReport {
     /// Whether it was answered well.

@@ -13,6 +13,7 @@ use crate::verdict::Class;
 
 /// A provider as an operator sees it.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct ProviderView {
     /// Never changes.
@@ -77,6 +78,7 @@ pub struct ProviderView {
 
 /// How a provider has fared, from real traffic.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct HealthView {
     /// The same as the provider's status.
@@ -93,6 +95,7 @@ pub struct HealthView {
 
 /// How much of a limit is free.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LimiterView {
     /// Requests that may go out now.

@@ -38,6 +38,7 @@ pub struct Admit<'a> {
 
 /// How a caller stands at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct LiveNumbers {
     /// Requests under way.

@@ -22,36 +22,63 @@ use crate::secret::Secret;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct CallerPatch {
     /// 1 to 64 characters, unique; not `anonymous` or `(other)`. It cannot be changed.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = 64),
+            regex(pattern = NAME),
+            extend("not" = {"enum": RESERVED})
+        )
+    )]
     pub name: Option<String>,
     /// At most 200 characters.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = 200), regex(pattern = crate::fields::PLAIN))
+    )]
     #[serde(deserialize_with = "nullable")]
     pub label: Option<Option<String>>,
     /// Whether it may call.
     pub enabled: Option<bool>,
     /// Requests per minute, 1 to 1 000 000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
     #[serde(deserialize_with = "nullable")]
     pub rpm: Option<Option<u32>>,
     /// Requests at a time, 1 to 65 536.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 65_536)))]
     #[serde(deserialize_with = "nullable")]
     pub concurrency: Option<Option<u32>>,
     /// Replaces the list: at most 1 000 models, a `*` only at the end. An empty one allows all.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(max = 1_000),
+            inner(length(min = 1, max = 256), regex(pattern = MODEL))
+        )
+    )]
     pub models: Option<Vec<String>>,
     /// An RFC 3339 time to come.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "date-time")))]
     #[serde(deserialize_with = "nullable")]
     pub expires_at: Option<Option<String>>,
     /// More than 0, at most 1 000 000.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "budget_schema"))]
     #[serde(deserialize_with = "nullable")]
     pub budget_daily_usd: Option<Option<Usd>>,
     /// More than 0, at most 1 000 000.
+    #[cfg_attr(feature = "schema", schemars(schema_with = "budget_schema"))]
     #[serde(deserialize_with = "nullable")]
     pub budget_monthly_usd: Option<Option<Usd>>,
     /// Its share of the wait queue, 1 to 100.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub weight: Option<u32>,
     /// Requests per task, 1 to 1 000 000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
     #[serde(deserialize_with = "nullable")]
     pub max_rounds: Option<Option<u32>>,
     /// `stream` or `complete`.
@@ -182,6 +209,23 @@ fn valid_budget(field: &'static str, budget: Usd) -> Result<Usd, FieldError> {
     Ok(budget)
 }
 
+/// The same in JSON Schema.
+#[cfg(feature = "schema")]
+fn budget_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "anyOf": [
+            // What is less is rounded to nothing.
+            {"type": "number", "exclusiveMinimum": 5e-13, "maximum": 1_000_000},
+            {
+                "type": "string",
+                "pattern": r"^(0{0,8}1000000(\.0{1,12})?|0{0,9}[0-9]{1,6}(\.[0-9]{1,12})?)$",
+                "not": {"pattern": "^[0.]*$"},
+            },
+            {"type": "null"},
+        ],
+    })
+}
+
 /// The text is not repeated in the error: it may be a key in the wrong place.
 fn time(field: &'static str, text: &str) -> Result<Timestamp, FieldError> {
     let at = text.parse::<jiff::Timestamp>();
@@ -189,6 +233,15 @@ fn time(field: &'static str, text: &str) -> Result<Timestamp, FieldError> {
         .map_err(|_| FieldError::invalid(field, "must be a time such as 2030-01-31T00:00:00Z"))
 }
 
+/// A name without control characters, and without white space at its ends.
+#[cfg(feature = "schema")]
+const NAME: &str = concat!(
+    r"^[^\s\u0000-\u001f\u007f-\u009f]",
+    r"([^\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f])?$",
+);
+/// An entry of a list of models.
+#[cfg(feature = "schema")]
+const MODEL: &str = r"^[^\u0000-\u001f\u007f-\u009f*]*\*?$";
 /// What usage is booked under that belongs to no caller.
 const RESERVED: [&str; 2] = ["anonymous", "(other)"];
 /// A million USD.

@@ -77,6 +77,31 @@ impl<'de> Deserialize<'de> for Usd {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Usd {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Usd".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        if generator.contract().is_serialize() {
+            return schemars::json_schema!({
+                "type": "string", "pattern": r"^(0|[1-9][0-9]*)(\.[0-9]{0,11}[1-9])?$",
+            });
+        }
+        schemars::json_schema!({
+            "anyOf": [
+                {"type": "number", "minimum": 0, "exclusiveMaximum": MOST},
+                {"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,12})?$"},
+            ],
+        })
+    }
+}
+
 struct Amount;
 
 impl Visitor<'_> for Amount {

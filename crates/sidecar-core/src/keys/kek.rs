@@ -121,6 +121,21 @@ impl<'de> Deserialize<'de> for Kid {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Kid {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Kid".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[0-9a-f]{16}$"})
+    }
+}
+
 /// No random key is refused by chance: the weakest of these rules leaves 16 of the 32 bytes free,
 /// so a random key meets it once in 2^128.
 fn is_guessable(key: &[u8; KEY_LEN]) -> bool {

@@ -17,6 +17,7 @@ use crate::provider::{ANY_MODEL, PoolName};
 
 /// Every candidate for a request, every filter, the numbers, and what would happen.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Explanation {
     /// The model that was asked about.
@@ -39,6 +40,7 @@ pub struct Explanation {
 
 /// The candidates of one pool.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct PoolCandidates {
     /// The pool.
@@ -51,6 +53,7 @@ pub struct PoolCandidates {
 
 /// One provider that could serve the model.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Candidate {
     /// Its name.
@@ -79,6 +82,7 @@ pub struct Candidate {
 
 /// A cooldown cell that rests or has a past.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct CellView {
     /// What it stands for: `key`, `quota`, `endpoint` or `origin`.
@@ -93,6 +97,7 @@ pub struct CellView {
 
 /// A provider that is no candidate.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[non_exhaustive]
 pub struct Excluded {
     /// Its name.

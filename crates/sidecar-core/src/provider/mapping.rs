@@ -5,10 +5,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// How a provider serves one model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(
+    feature = "schema",
+    schemars(extend("not" = {
+        "required": ["cost", "cost_per_mtok"],
+        "properties": {"cost": {"type": "object"}, "cost_per_mtok": {"type": "object"}},
+    }))
+)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Mapping {
     /// The model's id at the provider; the canonical name if it is left out.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 256), regex(pattern = crate::fields::PLAIN))
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub native_id: Option<String>,
     /// Whether the model reasons.
@@ -26,9 +38,11 @@ pub struct Mapping {
     #[serde(skip_serializing)]
     pub cost_per_mtok: Option<CostPerMtok>,
     /// Tokens of prompt and answer together.
+    #[cfg_attr(feature = "schema", schemars(range(max = u32::MAX)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_window: Option<u32>,
     /// Tokens of the answer.
+    #[cfg_attr(feature = "schema", schemars(range(max = u32::MAX)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     /// Quirks in the form agents' configurations use, kept as they were entered.
@@ -40,6 +54,7 @@ pub struct Mapping {
 
 /// How a model says what a stream used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum StreamUsage {
     /// By itself, or when the caller asks: nothing is added.
@@ -53,6 +68,7 @@ pub enum StreamUsage {
 
 /// Prices in USD per token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct Cost {
     /// A prompt token that is not cached.
@@ -69,11 +85,16 @@ pub struct Cost {
 
 /// Prices in USD per million tokens, the unit of price lists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
 pub struct CostPerMtok {
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
     input: f64,
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
     output: f64,
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
     cache_read: Option<f64>,
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 1_000_000)))]
     cache_write: Option<f64>,
 }
 
@@ -88,7 +109,10 @@ impl Mapping {
         if self.cost.is_some() {
             return Err("give either cost or cost_per_mtok, not both");
         }
-        let price = |usd: f64| Price::from_usd(usd / 1e6).ok_or(PRICE_RANGE);
+        let price = |usd: f64| {
+            let usd = Some(usd).filter(|usd| (0.0..=1e6).contains(usd));
+            usd.and_then(|usd| Price::from_usd(usd / 1e6)).ok_or(PRICE_RANGE)
+        };
         self.cost = Some(Cost {
             input: price(per_mtok.input)?,
             output: price(per_mtok.output)?,
@@ -107,15 +131,29 @@ impl Price {
 
     /// From USD per token; `None` unless it is from 0 to 1 USD.
     pub fn from_usd(usd: f64) -> Option<Self> {
-        let pico = (usd * 1e12).round();
         // The cast is exact: 0 ..= 1e12 is far below 2^53.
-        (0.0..=1e12).contains(&pico).then_some(Self(pico as u64))
+        (0.0..=1.0).contains(&usd).then(|| Self((usd * 1e12).round() as u64))
     }
 }
 
 impl Serialize for Price {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(self.0 as f64 / 1e12)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Price {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Price".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "number", "minimum": 0, "maximum": 1})
     }
 }
 

@@ -69,6 +69,7 @@ pub struct Provider {
 
 /// The wire protocol a provider speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Api {
     /// OpenAI chat completions, completions, embeddings, images, audio: what most vendors speak.
@@ -84,6 +85,7 @@ pub enum Api {
 
 /// How a vendor counts requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LimitShape {
     /// At most N in any 60 seconds, however close together.
@@ -97,6 +99,7 @@ pub enum LimitShape {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PoolName {
     /// Used first.
@@ -108,6 +111,7 @@ pub enum PoolName {
 
 /// Who entered a provider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Source {
     /// The dashboard or the admin API.

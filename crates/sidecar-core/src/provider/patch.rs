@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::HeaderValue;
 use serde::Deserialize;
 
 use super::{ANY_MODEL, Api, LimitShape, Mapping, PoolName, Provider, Source};
@@ -26,35 +25,62 @@ use crate::url::BaseUrl;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct ProviderPatch {
     /// 1 to 64 characters, unique.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(min = 1, max = 64), regex(pattern = crate::fields::PLAIN))
+    )]
     pub name: Option<String>,
     /// At most 200 characters.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = 200), regex(pattern = crate::fields::PLAIN))
+    )]
     #[serde(deserialize_with = "nullable")]
     pub label: Option<Option<String>>,
     /// `http` or `https`, without user information, query or fragment.
+    #[cfg_attr(feature = "schema", schemars(length(max = 2_048), regex(pattern = BASE_URL)))]
     pub api_base_url: Option<String>,
     /// In clear; a masked one is refused.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            length(min = 1, max = 4_096),
+            regex(pattern = r"^[\t -~]+$"),
+            extend("not" = {"pattern": r"\*{4}"})
+        )
+    )]
     pub api_key: Option<Secret>,
     /// The protocol it speaks.
     pub api: Option<Api>,
     /// 1 to 3600.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 3_600)))]
     pub timeout_seconds: Option<u32>,
     /// 1 to 3600.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 3_600)))]
     pub first_token_timeout_seconds: Option<u32>,
     /// 1 to 3600.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 3_600)))]
     pub idle_timeout_seconds: Option<u32>,
     /// 1 to 1 000 000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
     #[serde(deserialize_with = "nullable")]
     pub rpm_limit: Option<Option<u32>>,
     /// How the vendor counts.
     pub limit_shape: Option<LimitShape>,
     /// 1 to `rpm_limit`.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 1_000_000)))]
     #[serde(deserialize_with = "nullable")]
     pub burst: Option<Option<u32>>,
     /// At most 64 characters.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(length(max = 64), regex(pattern = crate::fields::PLAIN))
+    )]
     #[serde(deserialize_with = "nullable")]
     pub account: Option<Option<String>>,
     /// `primary` or `fallback`.
@@ -64,8 +90,18 @@ pub struct ProviderPatch {
     /// Whether to use it.
     pub enabled: Option<bool>,
     /// Replaces all mappings.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(
+            extend("maxProperties" = 1_000),
+            extend("propertyNames" = {
+                "minLength": 1, "maxLength": 256, "pattern": crate::fields::PLAIN,
+            })
+        )
+    )]
     pub model_mappings: Option<BTreeMap<String, Mapping>>,
     /// Who enters it: `webui`, `import` or `cli`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["webui", "import", "cli", null])))]
     pub source: Option<Source>,
     /// Replaces all metadata; at most 16 KiB.
     pub metadata: Option<serde_json::Map<String, serde_json::Value>>,
@@ -265,7 +301,8 @@ fn valid_key(key: Secret) -> Result<Secret, FieldError> {
     if key.expose().is_empty() {
         return invalid("must not be empty; for a server without keys give any placeholder");
     }
-    if key.expose().len() > 4_096 || HeaderValue::from_str(key.expose()).is_err() {
+    let is_plain = |byte: u8| byte == b'\t' || (b' '..=b'~').contains(&byte);
+    if key.expose().len() > 4_096 || !key.expose().bytes().all(is_plain) {
         return invalid("must be at most 4096 visible ASCII characters, without line breaks");
     }
     Ok(key)
@@ -297,6 +334,18 @@ fn valid_models(
     }
     Ok(models)
 }
+
+/// The form of what [`BaseUrl::parse`] takes. Which addresses it refuses no pattern can say.
+#[cfg(feature = "schema")]
+const BASE_URL: &str = concat!(
+    "^[Hh][Tt][Tt][Pp][Ss]?://",
+    // A name whose last part is no number, or an address.
+    r"(([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*",
+    r"[0-9]*[A-Za-z_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?",
+    r"|(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}|\[[0-9A-Fa-f:.]{2,45}\])",
+    "(:[1-9][0-9]{0,4})?",
+    "(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/?$",
+);
 
 #[cfg(test)]
 mod tests {
@@ -351,6 +400,7 @@ mod tests {
             (serde_json::json!({"api_key": ""}), "api_key"),
             (serde_json::json!({"api_key": "sk-012****cdef"}), "api_key"),
             (serde_json::json!({"api_key": "a\nb"}), "api_key"),
+            (serde_json::json!({"api_key": "k\u{e9}y"}), "api_key"),
             (serde_json::json!({"source": "env"}), "source"),
             (serde_json::json!({"api_base_url": "ftp://h"}), "api_base_url"),
             (

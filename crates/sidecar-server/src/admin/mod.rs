@@ -61,6 +61,7 @@ async fn serve(
     let answer = match action {
         Action::ShowSession => return session::show(app, actor),
         Action::Logout => return session::log_out(app, actor),
+        Action::OpenApi => return crate::openapi::show(),
         Action::Audit => audit::list(&admin, query).await,
         Action::AddProvider => add_provider(&admin, body).await,
         Action::ChangeProvider => change_provider(&admin, id, head, body).await,
