@@ -26,6 +26,7 @@ use sidecar_core::error::BoxError;
 use sidecar_core::secret::TokenDigest;
 use sidecar_server::app;
 use sidecar_server::auth::Gate;
+use sidecar_server::config::KeySource;
 use sidecar_server::listen::{self, Limits, Listener};
 use tokio::net::TcpListener;
 
@@ -56,7 +57,7 @@ async fn main() -> Result<(), BoxError> {
     let address = listener.local_addr()?;
     // Nobody knows this token, and nobody needs it: the demo looks from inside.
     let gate = Gate::new(TokenDigest::of("the demo has no admin"), true);
-    let edge = app::edge(sidecar.clone(), sidecar.https_client()?, gate);
+    let edge = app::edge(sidecar.clone(), sidecar.https_client()?, gate, KeySource::none());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(listen::serve(listener, edge, Limits::default(), async {
         let _ = stopped.await;

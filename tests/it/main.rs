@@ -9,6 +9,8 @@ mod access;
 #[cfg(test)]
 mod admin_writes;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod books;

@@ -23,6 +23,7 @@ mod console;
 mod error;
 mod escape;
 mod files;
+mod master;
 mod output;
 mod relative;
 mod remote;

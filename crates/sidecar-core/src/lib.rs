@@ -48,6 +48,7 @@
 //! ```
 
 pub mod admin;
+pub mod backup;
 pub mod call;
 pub mod callers;
 #[cfg(feature = "client")]

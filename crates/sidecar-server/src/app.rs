@@ -14,6 +14,7 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::access::{AccessBody, AccessLayer};
 use crate::auth::Gate;
+use crate::config::KeySource;
 use crate::guess::Guesses;
 use crate::handler;
 use crate::in_flight::InFlightLayer;
@@ -28,6 +29,7 @@ pub(crate) struct App {
     pub(crate) gate: Gate,
     pub(crate) sessions: Sessions,
     pub(crate) guesses: Guesses,
+    pub(crate) key_source: KeySource,
     pub(crate) clock: Clock,
     pub(crate) started: Instant,
     pub(crate) proxy: Proxy,
@@ -42,6 +44,7 @@ pub fn edge(
     sidecar: Sidecar,
     client: HttpsClient,
     gate: Gate,
+    key_source: KeySource,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<AccessBody<EdgeBody>>,
@@ -67,6 +70,7 @@ pub fn edge(
         gate,
         sessions: Sessions::default(),
         guesses: Guesses::default(),
+        key_source,
         started,
         clock: clock.clone(),
         proxy: BoxCloneSyncService::new(proxy),

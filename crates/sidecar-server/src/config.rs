@@ -4,7 +4,8 @@
 //! error when it is wrong.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 use sidecar_core::keys::KeyRing;
@@ -15,6 +16,7 @@ use sidecar_core::{Sidecar, SidecarBuilder};
 use crate::hosts::Hosts;
 use crate::logs::LogFormat;
 use crate::secrets;
+pub use crate::secrets::KeySource;
 
 /// A configuration that has been checked.
 #[derive(Debug)]
@@ -26,8 +28,14 @@ pub struct Config {
     pub metrics: Option<SocketAddr>,
     /// The store.
     pub db_path: PathBuf,
+    /// The folder of its backups.
+    pub backup_dir: PathBuf,
+    /// How long a backup is kept.
+    pub backup_keep: Duration,
     /// The master keys.
     pub keys: KeyRing,
+    /// Where they come from.
+    pub key_source: KeySource,
     /// The digest of the admin token.
     pub admin_token: TokenDigest,
     /// Whether `/v1` may be used without a caller key.
@@ -71,6 +79,9 @@ impl Config {
             parse(env, "SIDECAR_METRICS_PORT", "a port from 0 to 65535 (0 is off)", 9191)?;
         let db_path = env("SIDECAR_DB_PATH").unwrap_or_else(|| "./data/sidecar.redb".into());
         let db_path = PathBuf::from(db_path);
+        let backup_dir = env("SIDECAR_BACKUP_DIR").map(PathBuf::from);
+        let backup_dir = backup_dir.unwrap_or_else(|| beside(&db_path, "backups"));
+        let backup_keep = backup_keep(env)?;
         let allow_anonymous =
             parse(env, "SIDECAR_ALLOW_ANONYMOUS", "true or false", host.is_loopback())?;
         let what = "host names or addresses with commas between, each with or without a port, or *";
@@ -80,13 +91,16 @@ impl Config {
             Some(provider) => builder.env_provider(provider),
             None => builder,
         };
-        let (keys, new_key) = secrets::master_keys(env, db_path.exists(), may_make)?;
+        let (keys, key_source, new_key) = secrets::master_keys(env, db_path.exists(), may_make)?;
         let (admin_token, new_token) = secrets::admin_token(env, may_make)?;
         Ok(Self {
             address: SocketAddr::new(host, port),
             metrics: (metrics_port != 0).then(|| SocketAddr::new(host, metrics_port)),
             db_path,
+            backup_dir,
+            backup_keep,
             keys,
+            key_source,
             admin_token,
             allow_anonymous,
             hosts: hosts.listening_on(host),
@@ -101,12 +115,14 @@ impl Config {
             address: self.address,
             metrics: self.metrics,
             db_path: self.db_path.clone(),
+            key_source: self.key_source,
             admin_token: self.admin_token,
             allow_anonymous: self.allow_anonymous,
             hosts: self.hosts,
             made: self.made,
         };
-        (self.builder.store(self.db_path, self.keys), server)
+        let builder = self.builder.store(self.db_path, self.keys);
+        (builder.backups(self.backup_dir, self.backup_keep), server)
     }
 }
 
@@ -120,6 +136,8 @@ pub struct ServerConfig {
     pub metrics: Option<SocketAddr>,
     /// The store.
     pub db_path: PathBuf,
+    /// Where the master keys come from.
+    pub key_source: KeySource,
     /// The digest of the admin token.
     pub admin_token: TokenDigest,
     /// Whether `/v1` may be used without a caller key.
@@ -161,6 +179,21 @@ fn parse<T: std::str::FromStr>(
             text.trim().parse().map_err(|_| ConfigError::new(variable, format!("must be {what}")))
         }
     }
+}
+
+/// `name` in the folder of the file at `path`.
+fn beside(path: &Path, name: &str) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join(name)
+}
+
+fn backup_keep(env: Env<'_>) -> Result<Duration, ConfigError> {
+    const DAYS: &str = "SIDECAR_BACKUP_RETENTION_DAYS";
+    let what = "a whole number of days from 1 to 3650";
+    let days: u64 = parse(env, DAYS, what, 7)?;
+    if !(1..=3_650).contains(&days) {
+        return Err(ConfigError::new(DAYS, format!("must be {what}")));
+    }
+    Ok(Duration::from_secs(days * 24 * 3_600))
 }
 
 /// Settings that the environment fixes.
@@ -259,6 +292,18 @@ mod tests {
     }
 
     #[test]
+    fn backups_are_kept_for_a_week_beside_the_store_unless_it_is_said_otherwise() {
+        let kept = |variables: &[_]| {
+            let config = read(variables).unwrap();
+            (config.backup_dir, config.backup_keep.as_secs() / 3_600)
+        };
+        assert_eq!(kept(&[]), ("./data/backups".into(), 7 * 24));
+        assert_eq!(kept(&[("SIDECAR_DB_PATH", "s.redb")]).0, PathBuf::from("backups"));
+        let said = [("SIDECAR_BACKUP_DIR", "/b"), ("SIDECAR_BACKUP_RETENTION_DAYS", "30")];
+        assert_eq!(kept(&said), ("/b".into(), 30 * 24));
+    }
+
+    #[test]
     fn a_wrong_variable_is_named_and_its_value_is_not() {
         for (name, value) in [
             ("SIDECAR_HOST", "needle"),
@@ -267,6 +312,9 @@ mod tests {
             ("SIDECAR_RATE_RPM", "needle"),
             ("SIDECAR_QUEUE_TIMEOUT", "-1"),
             ("SIDECAR_METRICS_PORT", "needle"),
+            ("SIDECAR_BACKUP_RETENTION_DAYS", "needle"),
+            ("SIDECAR_BACKUP_RETENTION_DAYS", "0"),
+            ("SIDECAR_BACKUP_RETENTION_DAYS", "3651"),
             ("SIDECAR_ALLOW_ANONYMOUS", "needle"),
             ("SIDECAR_ALLOWED_HOSTS", "http://needle"),
             ("SIDECAR_ENCRYPTION_KEY", "needle"),

@@ -8,6 +8,7 @@ pub mod access;
 mod admin;
 pub mod app;
 pub mod auth;
+mod backup;
 pub mod banner;
 mod caller;
 pub mod config;

@@ -71,6 +71,8 @@ Everything else comes from the environment:
   SIDECAR_HOST, SIDECAR_PORT       where to listen (127.0.0.1, 9190)
   SIDECAR_METRICS_PORT             metrics for Prometheus, at /metrics (9191; 0 is off)
   SIDECAR_DB_PATH                  the store (./data/sidecar.redb)
+  SIDECAR_BACKUP_DIR               a backup a day, and when asked (backups, beside the store)
+  SIDECAR_BACKUP_RETENTION_DAYS    how long they are kept (7); the newest one always is
   SIDECAR_ENCRYPTION_KEY[_FILE]    the master key, 64 hex characters (made in ./secrets if the
                                    store is new), SIDECAR_ENCRYPTION_KEYS_OLD to decrypt only
   SIDECAR_ADMIN_TOKEN[_FILE]       the admin token (made in ./secrets)

@@ -53,6 +53,9 @@ pub(crate) enum Action {
     ShowSession,
     Logout,
     Audit,
+    MakeBackup,
+    ListBackups,
+    RotateKeys,
     OpenApi,
     Proxy,
 }
@@ -117,6 +120,9 @@ pub const ROUTES: &[Route] = &[
     route("GET", SESSION, Credential::Admin, Action::ShowSession),
     route("DELETE", SESSION, Credential::Admin, Action::Logout),
     route("GET", "/api/admin/audit", Credential::Admin, Action::Audit),
+    route("POST", "/api/admin/backup", Credential::Admin, Action::MakeBackup),
+    route("GET", "/api/admin/backup", Credential::Admin, Action::ListBackups),
+    route("POST", "/api/admin/keys/rotate", Credential::Admin, Action::RotateKeys),
     route("GET", "/api/admin/openapi.json", Credential::Admin, Action::OpenApi),
 ];
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::app;
 use crate::auth::Gate;
+use crate::backup;
 use crate::banner;
 use crate::config::{Config, ConfigError};
 use crate::listen::{self, Limits, Listener};
@@ -114,7 +115,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     }
     tracing::info!(addr = %address, version = env!("CARGO_PKG_VERSION"), "listening");
     let gate = Gate::new(server.admin_token, server.allow_anonymous).hosts(server.hosts);
-    let edge = app::edge(sidecar.clone(), client, gate);
+    let edge = app::edge(sidecar.clone(), client, gate, server.key_source);
     let shutdown = async move {
         let signal = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -124,8 +125,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     };
     let prober = Prober::new(sidecar.pools().clone());
     let probing = tokio::spawn(prober.run(sidecar.https_client()?));
+    let backing_up = tokio::spawn(backup::run(sidecar.clone()));
     let drained = listen::serve(listener, edge, Limits::default(), shutdown).await;
     probing.abort();
+    backing_up.abort();
     if let Some((_, exporting)) = exporting {
         exporting.abort();
     }

@@ -10,41 +10,96 @@ use sidecar_core::secret::{Secret, TokenDigest};
 
 use crate::config::{ConfigError, Env};
 
+/// Where the master keys come from.
+#[derive(Debug)]
+pub struct KeySource(Source);
+
+#[derive(Debug)]
+enum Source {
+    /// Nowhere.
+    None,
+    /// The key itself, and others that only decrypt.
+    Environment { key: Secret, old: Option<Secret> },
+    /// A key file, and others that only decrypt.
+    File { path: PathBuf, old: Option<Secret> },
+}
+
+impl KeySource {
+    /// Of a server whose keys come from nowhere that could be read again, such as one that keeps
+    /// everything in memory.
+    pub fn none() -> Self {
+        Self(Source::None)
+    }
+
+    /// The keys as they are now: a file is read again.
+    ///
+    /// # Errors
+    ///
+    /// If the file is not what it should be, and if there is nothing that could have changed.
+    pub(crate) fn changed(&self) -> Result<KeyRing, ConfigError> {
+        let ring = self.ring()?;
+        match self.0 {
+            Source::Environment { .. } if ring.kids().count() < 2 => {
+                let detail = "comes from the environment, which does not change under a running \
+                              server: put the new key there, the old one into \
+                              SIDECAR_ENCRYPTION_KEYS_OLD, start again, and then rotate; or put \
+                              `primary NEW` and `decrypt OLD` into a file and name that in \
+                              SIDECAR_ENCRYPTION_KEY_FILE";
+                Err(ConfigError::new(KEY, detail))
+            }
+            _ => Ok(ring),
+        }
+    }
+
+    fn ring(&self) -> Result<KeyRing, ConfigError> {
+        match &self.0 {
+            Source::None => {
+                let detail = "this server has its keys in memory only, and no others";
+                Err(ConfigError::new(KEY, detail))
+            }
+            Source::Environment { key, old } => {
+                let key = Kek::parse(key.expose());
+                let key = key.map_err(|error| ConfigError::new(KEY, error.to_string()))?;
+                with_old_keys(KeyRing::new(key), old.as_ref())
+            }
+            Source::File { path, old } => with_old_keys(read_ring(path)?, old.as_ref()),
+        }
+    }
+}
+
 /// The master keys of the environment, of a file, of the service manager, or of the folder of
-/// secrets, where the first one is made if there is no store yet. Also gives the file that was
-/// made.
+/// secrets, where the first one is made if there is no store yet. Also gives where they come from,
+/// and the file that was made.
 pub(crate) fn master_keys(
     env: Env<'_>,
     store_exists: bool,
     may_make: bool,
-) -> Result<(KeyRing, Option<PathBuf>), ConfigError> {
-    let ring = if let Some(hex) = env(KEY).map(Secret::new) {
-        let key = Kek::parse(hex.expose());
-        KeyRing::new(key.map_err(|error| ConfigError::new(KEY, error.to_string()))?)
-    } else if let Some(path) = env(KEY_FILE) {
-        read_ring(Path::new(&path))?
-    } else if let Some(path) = credential(env, "master-key") {
-        read_ring(&path)?
-    } else {
-        let path = Path::new(FOLDER).join("master.key");
-        if path.exists() {
-            read_ring(&path)?
-        } else if store_exists {
-            let detail = format!(
-                "is not set and {} is not there, but the store is: give the key that the store \
-                 was made with",
-                path.display()
-            );
-            return Err(ConfigError::new(KEY, detail));
-        } else {
-            let key = Kek::generate();
-            if may_make {
-                make(&path, &key.to_hex()).map_err(|error| unusable(KEY, &path, &error))?;
-            }
-            return Ok((KeyRing::new(key), Some(path)));
-        }
-    };
-    Ok((with_old_keys(ring, env)?, None))
+) -> Result<(KeyRing, KeySource, Option<PathBuf>), ConfigError> {
+    let old = env(OLD_KEYS).map(Secret::new);
+    if let Some(key) = env(KEY).map(Secret::new) {
+        let source = KeySource(Source::Environment { key, old });
+        return Ok((source.ring()?, source, None));
+    }
+    let given = env(KEY_FILE).map(PathBuf::from).or_else(|| credential(env, "master-key"));
+    let path = given.clone().unwrap_or_else(|| Path::new(FOLDER).join("master.key"));
+    if given.is_some() || path.exists() {
+        let source = KeySource(Source::File { path, old });
+        return Ok((source.ring()?, source, None));
+    }
+    if store_exists {
+        let detail = format!(
+            "is not set and {} is not there, but the store is: give the key that the store was \
+             made with",
+            path.display()
+        );
+        return Err(ConfigError::new(KEY, detail));
+    }
+    let key = Kek::generate();
+    if may_make {
+        make(&path, &key.to_hex()).map_err(|error| unusable(KEY, &path, &error))?;
+    }
+    let source = KeySource(Source::File { path: path.clone(), old });
+    Ok((KeyRing::new(key), source, Some(path)))
 }
 
 /// The digest of the admin token of the environment, of a file, of the service manager, or of the
@@ -83,9 +138,8 @@ fn digest(token: &Secret) -> Result<TokenDigest, ConfigError> {
     Ok(TokenDigest::of(token))
 }
 
-fn with_old_keys(mut ring: KeyRing, env: Env<'_>) -> Result<KeyRing, ConfigError> {
-    let old = env(OLD_KEYS).map(Secret::new);
-    let listed = old.iter().flat_map(|old| old.expose().split(','));
+fn with_old_keys(mut ring: KeyRing, old: Option<&Secret>) -> Result<KeyRing, ConfigError> {
+    let listed = old.into_iter().flat_map(|old| old.expose().split(','));
     for hex in listed.map(str::trim).filter(|hex| !hex.is_empty()) {
         let key = Kek::parse(hex).map_err(|error| ConfigError::new(OLD_KEYS, error.to_string()))?;
         ring = ring.with_decrypt_only(key);
@@ -173,3 +227,60 @@ const TOKEN_FILE: &str = "SIDECAR_ADMIN_TOKEN_FILE";
 /// Apart from the data, so that a copy of the data holds no key.
 const FOLDER: &str = "secrets";
 const MOST_BYTES: u64 = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "8ba0fe4965396c0e0f9d517e5b29dd27518b9017d10cfa8ba219e4cf26633863";
+    const B: &str = "b9ecdf5e59d7cabd1c528e32f09a2a208d79ecd6971289116906d9bc1a9307a1";
+
+    fn source(variables: &[(&str, &str)]) -> KeySource {
+        let env = |name: &str| {
+            let found = variables.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        master_keys(&env, false, false).unwrap().1
+    }
+
+    fn kids(ring: &KeyRing) -> Vec<String> {
+        ring.kids().map(|kid| kid.to_string()).collect()
+    }
+
+    #[test]
+    fn a_key_of_the_environment_cannot_have_changed() {
+        let error = source(&[(KEY, A)]).changed().unwrap_err();
+        assert_eq!(error.variable, KEY);
+        assert!(error.detail.contains(OLD_KEYS), "{error}");
+        assert!(!error.to_string().contains(A));
+    }
+
+    #[test]
+    fn a_start_with_an_old_key_in_the_environment_can_be_finished() {
+        let ring = source(&[(KEY, A), (OLD_KEYS, B)]).changed().unwrap();
+        assert_eq!(kids(&ring), ["7f26e8c13359933e", "acf2bec3f35b1e29"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_file_is_read_again_and_checked_again() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let write = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        write(A, 0o600);
+        let source = source(&[(KEY_FILE, path.to_str().unwrap())]);
+        assert_eq!(kids(&source.changed().unwrap()), ["7f26e8c13359933e"]);
+        write(&format!("primary {B}\ndecrypt {A}\n"), 0o600);
+        let ring = source.changed().unwrap();
+        assert_eq!(kids(&ring), ["acf2bec3f35b1e29", "7f26e8c13359933e"]);
+        write(B, 0o644);
+        assert_eq!(source.changed().unwrap_err().variable, KEY_FILE);
+        write("needle", 0o600);
+        assert!(!source.changed().unwrap_err().to_string().contains("needle"));
+    }
+}

@@ -1,5 +1,6 @@
 //! The command line, as clap reads it.
 
+mod backup;
 mod callers;
 mod providers;
 mod usage;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::backup::{BackupCommand, Restore, Verify};
 #[cfg(test)]
 pub(crate) use self::callers::CallerTarget;
 pub(crate) use self::callers::{CallerAdd, CallerFields, CallerSet, CallersCommand};
@@ -47,9 +49,12 @@ pub(crate) enum Command {
     /// Manage the providers: one API key at one base URL each.
     #[command(subcommand)]
     Providers(ProvidersCommand),
-    /// Make master keys; needs no running server.
+    /// Make master keys, change them, and check them.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Make backups of the store, check them, and put them back.
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// Count the providers of each pool by their state.
     Pools,
     /// Manage the callers: who may use the proxy, and how much.
@@ -93,6 +98,27 @@ pub(crate) enum KeysCommand {
         /// Write the key to a new file that only its owner can read, and print nothing.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// Have the server change over to a new master key, while it serves.
+    ///
+    /// The server reads its key file again and wraps its data keys with the primary key in it. The
+    /// data keys themselves, and what they seal, stay as they are.
+    #[command(after_help = ROTATE_HELP)]
+    Rotate,
+    /// Check that the master keys at hand open a store or a backup; needs no running server.
+    #[command(after_help = KEYS_VERIFY_HELP)]
+    Verify {
+        /// The store, whose server must be stopped, or a backup.
+        #[arg(
+            value_name = "FILE",
+            env = "SIDECAR_DB_PATH",
+            hide_env_values = true,
+            default_value = "data/sidecar.redb"
+        )]
+        file: PathBuf,
+        /// The file with the master keys, in place of the one that the server would use.
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<PathBuf>,
     },
 }
 
@@ -147,6 +173,31 @@ const GENERATE_HELP: &str = "\
 Examples:
   sidecar-cli keys generate --out secrets/master.key
   SIDECAR_ENCRYPTION_KEY_FILE=secrets/master.key sidecar-server";
+
+const ROTATE_HELP: &str = "\
+Before it, make the new key the primary one and let the old one decrypt:
+  1. sidecar-cli backup create
+  2. sidecar-cli keys generate --out new.key
+  3. write into the key file of the server (secrets/master.key, or what
+     SIDECAR_ENCRYPTION_KEY_FILE names), instead of what it holds:
+       primary NEW
+       decrypt OLD
+  4. sidecar-cli keys rotate
+A key in the variable SIDECAR_ENCRYPTION_KEY takes a restart in place of step 3: the new one there,
+the old one in SIDECAR_ENCRYPTION_KEYS_OLD.
+
+Examples:
+  sidecar-cli keys rotate
+  sidecar-cli keys rotate --json";
+
+const KEYS_VERIFY_HELP: &str = "\
+The master keys are looked for where the server looks: in SIDECAR_ENCRYPTION_KEY, then in the file
+that SIDECAR_ENCRYPTION_KEY_FILE names, then in secrets/master.key under the working directory; and
+in SIDECAR_ENCRYPTION_KEYS_OLD besides.
+
+Examples:
+  sidecar-cli keys verify
+  sidecar-cli keys verify data/backups/sidecar-20260131T040000Z.redb --key-file new.key";
 
 const CONFIG_SET_HELP: &str = "\
 A setting that the server's environment pins cannot be changed here.

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod backup;
 mod callers;
 mod config;
 mod cooldowns;
@@ -32,7 +33,8 @@ pub(crate) async fn run(
     console: &mut Console<'_>,
 ) -> Result<(), Error> {
     match &cli.command {
-        Command::Keys(command) => keys::run(command, cli.json, console),
+        Command::Keys(command) => keys::run(command, cli, tokens, console).await,
+        Command::Backup(command) => backup::run(command, cli, tokens, console).await,
         Command::Providers(command) => {
             providers::run(command, &mut Session::open(cli, tokens, console)?).await
         }

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 
+use crate::backup::BackupError;
 use crate::keys::KeyError;
 use crate::provider::FieldError;
 use crate::settings::SettingError;
@@ -29,9 +30,12 @@ pub enum AdminError {
     /// The store could not make it durable.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The key could not be sealed.
+    /// A key could not be sealed, or the master keys are not those of the store.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// A backup could not be made or looked at.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
 }
 
 impl AdminError {
@@ -44,6 +48,9 @@ impl AdminError {
             Self::ReadOnly(_) => StatusCode::CONFLICT,
             Self::Changed(_) => StatusCode::PRECONDITION_FAILED,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Backup(BackupError::Busy | BackupError::NoFolder) => StatusCode::CONFLICT,
+            Self::Backup(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Key(KeyError::WrongKey { .. }) => StatusCode::CONFLICT,
             Self::Key(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -21,10 +21,12 @@
 //! ```
 
 mod audit;
+mod backup;
 mod callers;
 mod error;
 mod etag;
 mod explain;
+mod keys;
 mod live;
 mod providers;
 mod settings;
@@ -38,9 +40,11 @@ use std::sync::Arc;
 
 pub use self::audit::{AuditEvent, AuditRow};
 pub(crate) use self::audit::{AuditLog, Taken};
+pub use self::backup::BackupList;
 pub use self::callers::{CallerKeyView, CallerStatus, CallerView};
 pub use self::error::AdminError;
 pub use self::etag::{EntityTag, Precondition};
+pub use self::keys::{NeedingBackup, Rotation, StillNeeded};
 pub use self::live::LiveView;
 pub use self::settings::{SettingSource, SettingView};
 pub use self::stats::{

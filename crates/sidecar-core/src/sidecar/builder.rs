@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::{Mutex, OnceCell};
@@ -10,6 +11,7 @@ use tokio::sync::{Mutex, OnceCell};
 use super::Sidecar;
 use super::flush::Flusher;
 use super::state::{State, Stored, effective};
+use crate::backup::Backups;
 use crate::callers::{CallerRecord, Callers};
 use crate::clock::{Clock, Timestamp};
 use crate::keys::{Kek, KeyError, KeyRing, Vault, VaultRecords};
@@ -24,6 +26,7 @@ use crate::store::{Change, Loaded, RedbStore, Store, StoreError, Table, VAULT};
 #[derive(Debug, Default)]
 pub struct SidecarBuilder {
     place: Option<(PathBuf, KeyRing)>,
+    backups: Option<(PathBuf, Duration)>,
     clock: Clock,
     pinned: BTreeMap<&'static str, Value>,
     env_provider: Option<ProviderPatch>,
@@ -55,6 +58,14 @@ impl SidecarBuilder {
         self
     }
 
+    /// Keeps copies of the store in `folder`, each for as long as `keep`. They are made when
+    /// somebody asks for one, see [`crate::admin::Admin::make_due_backup`].
+    #[must_use]
+    pub fn backups(mut self, folder: impl Into<PathBuf>, keep: Duration) -> Self {
+        self.backups = Some((folder.into(), keep));
+        self
+    }
+
     /// Goes by `clock`, for tests that move the time.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -83,7 +94,7 @@ impl SidecarBuilder {
     ///
     /// See [`OpenError`]. A wrong master key is found out before anything is written.
     pub async fn open(self) -> Result<Sidecar, OpenError> {
-        let Self { place, clock, pinned, env_provider } = self;
+        let Self { place, backups, clock, pinned, env_provider } = self;
         let is_durable = place.is_some();
         let (store, ring) = open_store(place).await?;
         let loaded = store.load().await?;
@@ -107,6 +118,7 @@ impl SidecarBuilder {
             pools,
             store,
             vault,
+            backups: backups.map(|(folder, keep)| Arc::new(Backups::new(folder, keep))),
             flusher,
             callers,
             pinned,

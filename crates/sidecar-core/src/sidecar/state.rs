@@ -8,6 +8,7 @@ use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
 use super::flush::Flusher;
 use crate::admin::CooldownEvent;
+use crate::backup::Backups;
 use crate::callers::{CallerRecord, Callers};
 use crate::clock::Timestamp;
 use crate::keys::Vault;
@@ -22,6 +23,8 @@ pub(crate) struct State {
     pub(crate) pools: Pools,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) vault: Vault,
+    /// Where copies of the store are kept, if anywhere.
+    pub(crate) backups: Option<Arc<Backups>>,
     pub(crate) flusher: Flusher,
     /// Those who may call, by their keys.
     pub(crate) callers: Callers,

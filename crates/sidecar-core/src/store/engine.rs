@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,6 +10,7 @@ use redb::backends::InMemoryBackend;
 use redb::{AccessGuard, Database, ReadableDatabase, ReadableTable, StorageError, TableError};
 
 use super::commit::{Done, Work};
+use super::copy::{self, Inspected};
 use super::open::{self, Peeked};
 use super::tables::{
     self, AUDIT, EVENTS, EventRow, REVISION, STORE_ID, USAGE, USAGE_BATCH, USAGE_DAILY,
@@ -64,6 +65,12 @@ impl RedbStore {
     /// yet. Blocks for a moment.
     pub fn peek(path: impl AsRef<Path>) -> Result<Option<Peeked>, StoreError> {
         open::peek(path.as_ref())
+    }
+
+    /// What the file at `path` holds, with every page of it checked and nothing written. No process
+    /// may have it open for writing. Blocks for some milliseconds per ten megabytes.
+    pub fn inspect(path: impl AsRef<Path>) -> Result<Inspected, StoreError> {
+        copy::inspect(path.as_ref())
     }
 
     /// A store over whatever `opener` opens, which is asked again after a failed commit.
@@ -157,6 +164,20 @@ impl Store for RedbStore {
         self.read(move |database| audit(database, limit, before.unwrap_or(u64::MAX)))
     }
 
+    fn backup(&self, to: PathBuf) -> Pending<'_, ()> {
+        let database = self.database.get();
+        Box::pin(async move {
+            let database = database?;
+            let copying = tokio::task::spawn_blocking(move || {
+                let snapshot = database.begin_read().map_err(tables::damaged)?;
+                // After a failed commit the file is opened again, which must not wait for this.
+                drop(database);
+                copy::copy(&snapshot, &to)
+            });
+            copying.await.map_err(|_| StoreError::Damaged("reading it failed".to_owned()))?
+        })
+    }
+
     fn is_healthy(&self) -> bool {
         self.writer.is_healthy()
     }
@@ -200,7 +221,7 @@ impl fmt::Debug for DatabaseHandle {
     }
 }
 
-fn load(database: &Database) -> Result<Loaded, StoreError> {
+pub(super) fn load(database: &Database) -> Result<Loaded, StoreError> {
     let transaction = database.begin_read().map_err(tables::damaged)?;
     let meta = transaction.open_table(Table::Meta.definition()).map_err(tables::damaged)?;
     let id = meta.get(STORE_ID).map_err(tables::damaged)?;

@@ -35,6 +35,14 @@ pub enum StoreError {
         /// What the operating system says.
         source: io::Error,
     },
+    /// A copy could not be written.
+    #[error("the copy {} cannot be made: {detail}", path.display())]
+    Copy {
+        /// The file.
+        path: PathBuf,
+        /// What the engine or the operating system says.
+        detail: String,
+    },
     /// Writing failed. Whether the change will be found after a restart is unknown.
     #[error("the store cannot be written ({0}); see to the disk, it is tried again")]
     Unavailable(String),

@@ -16,24 +16,31 @@
 //! ```
 
 mod commit;
+mod copy;
 mod engine;
 mod error;
 mod open;
+mod overlay;
 mod tables;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use uuid::Uuid;
 
 use crate::usage::{DailyKey, UsageCounts, UsageKey};
 
+pub use self::copy::Inspected;
+pub(crate) use self::copy::beside;
 pub use self::engine::RedbStore;
 pub use self::error::StoreError;
 pub use self::open::Peeked;
+pub(crate) use self::open::{make_private_folder, new_private_file, sync_folder_of};
+pub(crate) use self::overlay::hold;
 
 /// A durable store. All methods may be called from anywhere at any time.
 pub trait Store: Send + Sync + fmt::Debug {
@@ -83,6 +90,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// At most `limit` rows of the audit log, the last one first; with `before` only those whose
     /// number is lower.
     fn audit(&self, limit: usize, before: Option<u64>) -> Pending<'_, Vec<Event>>;
+
+    /// Writes a copy of everything, as it is at one moment, to the new file `to`. Commits go on
+    /// meanwhile. Done when the copy is durable; after an error there is no file.
+    fn backup(&self, to: PathBuf) -> Pending<'_, ()>;
 
     /// Whether the last commit went well.
     fn is_healthy(&self) -> bool;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::tables::{
     self, EVENTS, SCHEMA, SCHEMA_KNOWN, STORE_ID, USAGE, USAGE_DAILY, decode_counts, failed,
 };
-use super::{StoreError, Table};
+use super::{StoreError, Table, copy};
 
 /// What can be known of a store without writing to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,11 +51,11 @@ pub(super) fn open(path: &Path) -> Result<Database, StoreError> {
     let file = private_file(path).map_err(unusable)?;
     drop(file);
     let database = builder().create(path).map_err(|error| refused(path, error))?;
+    copy::keep_older(&database, path)?;
     prepare(&database)?;
     if is_new {
         // The engine syncs the file, but not the folder that names it.
-        let folder = folder.unwrap_or(Path::new("."));
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(unusable)?;
+        sync_folder_of(path).map_err(unusable)?;
     }
     Ok(database)
 }
@@ -71,7 +71,7 @@ pub(super) fn with_backend(backend: impl StorageBackend) -> Result<Database, Sto
 
 /// Makes the tables of a new store, brings those of an older one up to date, and refuses one that
 /// a later version wrote. All of it or nothing.
-fn prepare(database: &Database) -> Result<(), StoreError> {
+pub(super) fn prepare(database: &Database) -> Result<(), StoreError> {
     let transaction = begin(database).map_err(failed)?;
     {
         let mut meta = transaction.open_table(Table::Meta.definition()).map_err(failed)?;
@@ -118,7 +118,19 @@ pub(super) fn begin(database: &Database) -> Result<redb::WriteTransaction, redb:
     Ok(transaction)
 }
 
-fn builder() -> Builder {
+/// The schema of the tables in `database`; `None` if there are none yet.
+pub(super) fn stored_schema(database: &Database) -> Result<Option<u32>, StoreError> {
+    let transaction = database.begin_read().map_err(tables::damaged)?;
+    let meta = match transaction.open_table(Table::Meta.definition()) {
+        Ok(meta) => meta,
+        Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+        Err(error) => return Err(tables::damaged(error)),
+    };
+    let schema = meta.get(SCHEMA).map_err(tables::damaged)?;
+    schema.map(|schema| known_schema(schema.value())).transpose()
+}
+
+pub(super) fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_check_integrity_on_open(true).set_cache_size(CACHE_BYTES);
     builder
@@ -159,12 +171,14 @@ fn known_schema(bytes: &[u8]) -> Result<u32, StoreError> {
     Ok(found)
 }
 
-fn refused(path: &Path, error: DatabaseError) -> StoreError {
+/// Why the engine does not open the file at `path`.
+pub(super) fn refused(path: &Path, error: DatabaseError) -> StoreError {
     match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.into() },
         DatabaseError::Storage(StorageError::Io(source)) => match source.kind() {
             // What the engine says of a file that is none of its own.
             io::ErrorKind::InvalidData => StoreError::Damaged(source.to_string()),
+            io::ErrorKind::UnexpectedEof => StoreError::Damaged("the file was cut".to_owned()),
             _ => StoreError::Io { path: path.into(), source },
         },
         error => StoreError::Damaged(error.to_string()),
@@ -185,15 +199,35 @@ fn private_file(path: &Path) -> io::Result<fs::File> {
     fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
 }
 
+/// A new file that only its owner can read.
+pub(crate) fn new_private_file(path: &Path) -> io::Result<fs::File> {
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// Makes the name of the file at `path` durable.
+pub(crate) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Makes a folder that only its owner can enter, unless there is one.
 #[cfg(unix)]
-fn make_private_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
 
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 #[cfg(not(unix))]
-fn make_private_folder(folder: &Path) -> io::Result<()> {
+pub(crate) fn make_private_folder(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).create(folder)
 }
 

@@ -1,10 +1,12 @@
 //! The admin API. Who gets here has shown the admin token, or a session.
 
 mod audit;
+mod backup;
 mod body;
 mod callers;
 mod etag;
 mod explain;
+mod keys;
 mod page;
 mod query;
 mod refusal;
@@ -63,6 +65,9 @@ async fn serve(
         Action::Logout => return session::log_out(app, actor),
         Action::OpenApi => return crate::openapi::show(),
         Action::Audit => audit::list(&admin, query).await,
+        Action::MakeBackup => backup::make(&admin).await,
+        Action::ListBackups => backup::list(&admin, query).await,
+        Action::RotateKeys => keys::rotate(app, &admin).await,
         Action::AddProvider => add_provider(&admin, body).await,
         Action::ChangeProvider => change_provider(&admin, id, head, body).await,
         Action::TestProvider => test_provider(app, &admin, id, body).await,

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use sidecar_core::admin::{
-    AuditRow, CallerView, CooldownEvent, DailyRow, HourlyStats, MOST_DAYS, MOST_HOURS,
-    ProviderView, SettingView, TestReport, TotalStats,
+    AuditRow, BackupList, CallerView, CooldownEvent, DailyRow, HourlyStats, MOST_DAYS, MOST_HOURS,
+    ProviderView, Rotation, SettingView, TestReport, TotalStats,
 };
+use sidecar_core::backup::Backup;
 use sidecar_core::callers::CallerPatch;
 use sidecar_core::pool::Explanation;
 use sidecar_core::provider::{Api, ProviderPatch};
@@ -177,6 +178,15 @@ pub(super) fn describe(action: Action, schemas: &mut Schemas) -> Option<Operatio
                 .gives(200, "The rows, the newest first.", rows)
                 .refuses(&[503])
         }
+        Action::MakeBackup => Operation::new(SERVER, "Makes a backup of the store")
+            .gives(201, "The backup.", schemas.answer::<Backup>())
+            .refuses(&[409, 503]),
+        Action::ListBackups => Operation::new(SERVER, "The backups")
+            .gives(200, "The newest first.", schemas.answer::<BackupList>())
+            .refuses(&[409, 503]),
+        Action::RotateKeys => Operation::new(SERVER, "Wraps the data keys with another master key")
+            .gives(200, "What was done.", schemas.answer::<Rotation>())
+            .refuses(&[409, 500, 503]),
         Action::OpenApi => Operation::new(SERVER, "The description of all this").gives(
             200,
             "As OpenAPI 3.1.",
