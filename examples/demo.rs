@@ -55,8 +55,8 @@ async fn main() -> Result<(), BoxError> {
 
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     let address = listener.local_addr()?;
-    // Nobody knows this token, and nobody needs it: the demo looks from inside.
-    let gate = Gate::new(TokenDigest::of("the demo has no admin"), true);
+    // It opens nothing but this demo, which keeps all it has in memory.
+    let gate = Gate::new(TokenDigest::of(ADMIN_TOKEN), true);
     let edge = app::edge(sidecar.clone(), sidecar.https_client()?, gate, KeySource::none());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let server = tokio::spawn(listen::serve(listener, edge, Limits::default(), async {
@@ -67,10 +67,7 @@ async fn main() -> Result<(), BoxError> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let mut served: BTreeMap<String, u32> = BTreeMap::new();
     for number in 1..=REQUESTS {
-        let request = Request::post(format!("http://{address}/v1/chat/completions"))
-            .header("content-type", "application/json")
-            .body(Full::from(r#"{"model":"demo","messages":[{"role":"user","content":"hi"}]}"#))?;
-        let response = client.request(request).await?;
+        let response = client.request(question(address)?).await?;
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let (provider, attempts) = (header("x-sidecar-provider"), header("x-sidecar-attempts"));
         let (provider, attempts) = (provider.unwrap_or("-"), attempts.unwrap_or("-"));
@@ -104,9 +101,32 @@ async fn main() -> Result<(), BoxError> {
             provider.status,
         )?;
     }
+    writeln!(
+        out,
+        "\nthe dashboard is at http://{address}/dashboard, the token is {ADMIN_TOKEN}\n\
+         a request a second goes on; Ctrl-C ends it",
+    )?;
+    let traffic = async {
+        loop {
+            // What becomes of it is to be seen on the dashboard.
+            let _ = client.request(question(address)?).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    tokio::select! {
+        ended = tokio::signal::ctrl_c() => ended?,
+        failed = traffic => return failed,
+    }
     let _ = stop.send(());
     server.await?;
     Ok(sidecar.close().await?)
+}
+
+/// What the callers ask.
+fn question(address: SocketAddr) -> Result<Request<Full<Bytes>>, BoxError> {
+    Ok(Request::post(format!("http://{address}/v1/chat/completions"))
+        .header("content-type", "application/json")
+        .body(Full::from(r#"{"model":"demo","messages":[{"role":"user","content":"hi"}]}"#))?)
 }
 
 /// Starts a provider that answers by `script`, on a port of its own.
@@ -144,5 +164,7 @@ async fn provider(script: Script) -> Result<SocketAddr, BoxError> {
     Ok(address)
 }
 
+/// Of the demo alone.
+const ADMIN_TOKEN: &str = "demo-admin-token";
 const REQUESTS: u32 = 60;
 const PAUSE: Duration = Duration::from_millis(50);

@@ -224,7 +224,7 @@ def main():
     try:
         _end_in_time(sidecar)
         prepare(sidecar, providers)
-        return run(sidecar, sidecar._token)
+        return run(sidecar, sidecar.token)
     finally:
         sidecar.stop()
 

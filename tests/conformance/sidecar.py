@@ -19,7 +19,7 @@ class Sidecar:
 
     def __init__(self, program, **variables):
         self._folder = tempfile.TemporaryDirectory(prefix="sidecar-conformance-")
-        self._token = secrets.token_urlsafe(32)
+        self.token = secrets.token_urlsafe(32)
         self._output = []
         environment = {
             "PATH": os.environ.get("PATH", ""),
@@ -27,7 +27,7 @@ class Sidecar:
             "SIDECAR_METRICS_PORT": "0",
             "SIDECAR_DB_PATH": os.path.join(self._folder.name, "sidecar.redb"),
             "SIDECAR_ENCRYPTION_KEY": secrets.token_hex(32),
-            "SIDECAR_ADMIN_TOKEN": self._token,
+            "SIDECAR_ADMIN_TOKEN": self.token,
             # Nothing here is worth waiting for: what rests, rests longer.
             "SIDECAR_QUEUE_TIMEOUT": "1",
             "LOG_FORMAT": "json",
@@ -79,7 +79,7 @@ class Sidecar:
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={
-                "authorization": f"Bearer {self._token}",
+                "authorization": f"Bearer {self.token}",
                 "content-type": "application/json",
             },
         )

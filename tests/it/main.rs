@@ -21,6 +21,8 @@ mod crash;
 #[cfg(test)]
 mod crowd;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod failover;
@@ -28,6 +30,8 @@ mod failover;
 mod gone;
 #[cfg(test)]
 mod heart;
+#[cfg(test)]
+mod matrix;
 #[cfg(test)]
 mod needles;
 #[cfg(test)]

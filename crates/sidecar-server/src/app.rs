@@ -15,6 +15,7 @@ use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 use crate::access::{AccessBody, AccessLayer};
 use crate::auth::Gate;
 use crate::config::KeySource;
+use crate::dashboard::Hub;
 use crate::guess::Guesses;
 use crate::handler;
 use crate::in_flight::InFlightLayer;
@@ -30,6 +31,7 @@ pub(crate) struct App {
     pub(crate) sessions: Sessions,
     pub(crate) guesses: Guesses,
     pub(crate) key_source: KeySource,
+    pub(crate) hub: Hub,
     pub(crate) clock: Clock,
     pub(crate) started: Instant,
     pub(crate) proxy: Proxy,
@@ -64,6 +66,7 @@ pub fn edge(
         response.map(|body| body.boxed_unsync())
     });
     let started = clock.now();
+    let hub = Hub::new(&sidecar, started);
     let app = Arc::new(App {
         sidecar,
         client,
@@ -71,6 +74,7 @@ pub fn edge(
         sessions: Sessions::default(),
         guesses: Guesses::default(),
         key_source,
+        hub,
         started,
         clock: clock.clone(),
         proxy: BoxCloneSyncService::new(proxy),

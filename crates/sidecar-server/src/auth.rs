@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, ORIGIN};
 use http::request::Parts;
 use sidecar_core::clock::Instant;
 use sidecar_core::secret::TokenDigest;
@@ -82,6 +82,20 @@ impl Gate {
     /// Whether the operator's side may be asked for by the `Host` of a request.
     pub(crate) fn admits_host(&self, headers: &HeaderMap) -> bool {
         self.hosts.admits_request(headers)
+    }
+
+    /// Whether the page that sent a request, if a page did, is of an admitted host. Other programs
+    /// have no `Origin`, or one that no page of the web can have.
+    pub(crate) fn admits_origin(&self, headers: &HeaderMap) -> bool {
+        headers.get_all(ORIGIN).iter().all(|origin| {
+            let origin = origin.to_str().unwrap_or("null");
+            match origin.split_once("://") {
+                Some(("http" | "https", host)) => self.hosts.admits(host),
+                // Such as a page in a frame that must not know where it is.
+                None => false,
+                Some(_) => true,
+            }
+        })
     }
 
     /// Whether `token` is the admin token. Takes the same time for every wrong one.
@@ -195,6 +209,21 @@ mod tests {
         assert_eq!(admit("GET", &[cookie, cookie], &sessions), Err(Stopped::Unknown));
         sessions.end(session);
         assert_eq!(admit("GET", &[cookie], &sessions), Err(Stopped::Unknown));
+    }
+
+    #[test]
+    fn a_page_of_another_site_is_told_from_other_programs() {
+        let admits = |origin: &'static str| {
+            let headers = [(ORIGIN, http::HeaderValue::from_static(origin))];
+            gate().admits_origin(&HeaderMap::from_iter(headers))
+        };
+        assert!(gate().admits_origin(&HeaderMap::new()));
+        for origin in ["http://localhost:3000", "http://127.0.0.1", "app://obsidian.md"] {
+            assert!(admits(origin), "{origin}");
+        }
+        for origin in ["https://evil.example", "http://evil.example:9190", "null", ""] {
+            assert!(!admits(origin), "{origin}");
+        }
     }
 
     #[test]

@@ -22,6 +22,7 @@ fn text(
     has_providers: bool,
 ) -> String {
     let mut text = format!("sidecar {} at http://{address}\n", env!("CARGO_PKG_VERSION"));
+    text.push_str(&format!("  dashboard at http://{address}/dashboard\n"));
     if let Some(metrics) = metrics {
         text.push_str(&format!("  metrics for Prometheus at http://{metrics}/metrics\n"));
     }
@@ -52,7 +53,7 @@ mod tests {
         let first = text(address, None, &["secrets/master.key".into()], false);
         assert!(first.contains("secrets/master.key") && first.contains("providers add"));
         assert!(first.contains("http://127.0.0.1:9190/v1/chat/completions"));
-        assert_eq!(text(address, None, &[], true).lines().count(), 1);
+        assert_eq!(text(address, None, &[], true).lines().count(), 2);
         let metrics = SocketAddr::from(([127, 0, 0, 1], 9191));
         let second = text(address, Some(metrics), &[], true);
         assert!(second.contains("http://127.0.0.1:9191/metrics"));

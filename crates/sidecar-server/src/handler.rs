@@ -3,8 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use http::header::IF_NONE_MATCH;
 use http::request::Parts;
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
 use sidecar_core::admin::Status;
@@ -18,7 +19,7 @@ use crate::auth::{Actor, Credential, Stopped, peer_of};
 use crate::caller::{Identity, guard_name, identify};
 use crate::respond::{self, Answer};
 use crate::routes::{Action, Found, find, is_of_operator};
-use crate::{admin, models, session, target};
+use crate::{admin, dashboard, models, session, target};
 
 /// Answers `request`.
 pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
@@ -68,7 +69,10 @@ pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
         Action::Model => models::one(app, head.extensions.get(), id.unwrap_or_default()),
         Action::Proxy => proxy(app, Request::from_parts(head, body), family).await,
         Action::Login => session::log_in(app, &head, body).await,
+        Action::DashboardPage => dashboard::page(head.headers.get(IF_NONE_MATCH)),
+        Action::DashboardAsset => asset(id.unwrap_or_default(), head.headers.get(IF_NONE_MATCH)),
         action => match actor {
+            Some(actor) if action == Action::DashboardFeed => feed(app, actor).await,
             Some(actor) => admin::answer(app, actor, &head, action, id, body).await,
             // Every other route asks for the admin.
             None => respond::no_admin(),
@@ -128,11 +132,19 @@ fn admit_caller(app: &App, head: &mut Parts, family: Family) -> Result<(), Box<A
             head.extensions.insert(caller);
             Ok(())
         }
-        Identity::Anonymous if app.gate.admits_anonymous() => {
+        Identity::Anonymous if !app.gate.admits_anonymous() => {
+            Err(Box::new(respond::no_caller(family)))
+        }
+        // Whoever may call without a key could be any page that this machine's browser shows.
+        Identity::Anonymous if !app.gate.admits_origin(&head.headers) => {
+            let text = "a page of another site needs a caller key, or its host has to be one of \
+                        SIDECAR_ALLOWED_HOSTS";
+            Err(Box::new(respond::refused(StatusCode::FORBIDDEN, text, family)))
+        }
+        Identity::Anonymous => {
             guard_name(head, callers);
             Ok(())
         }
-        Identity::Anonymous => Err(Box::new(respond::no_caller(family))),
         Identity::Wrong => Err(Box::new(match failed(app, head) {
             Ok(()) => respond::no_caller(family),
             Err(wait) => respond::too_many_keys(wait, family),
@@ -152,6 +164,21 @@ async fn proxy(app: &App, request: Request<Incoming>, family: Family) -> Answer 
             Err(error) => respond::failed(&Error::Internal(error), family),
         },
     }
+}
+
+fn asset(name: &str, known: Option<&HeaderValue>) -> Answer {
+    let missing = || respond::detail(StatusCode::NOT_FOUND, "there is no such file", None);
+    dashboard::asset(name, known).unwrap_or_else(missing)
+}
+
+/// What the dashboard shows, for as long as the operator is let in.
+async fn feed(app: &App, actor: Actor) -> Answer {
+    let (sessions, clock) = (app.sessions.clone(), app.clock.clone());
+    let is_valid = move || match actor {
+        Actor::Token => true,
+        Actor::Session(session) => sessions.time_left(session, clock.now()).is_some(),
+    };
+    dashboard::watch(&app.hub, &actor.to_string(), is_valid).await
 }
 
 /// Whether the process lives.

@@ -12,6 +12,7 @@ mod backup;
 pub mod banner;
 mod caller;
 pub mod config;
+mod dashboard;
 mod guess;
 mod handler;
 pub mod hosts;

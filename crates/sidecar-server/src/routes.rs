@@ -57,6 +57,9 @@ pub(crate) enum Action {
     ListBackups,
     RotateKeys,
     OpenApi,
+    DashboardPage,
+    DashboardAsset,
+    DashboardFeed,
     Proxy,
 }
 
@@ -124,6 +127,9 @@ pub const ROUTES: &[Route] = &[
     route("GET", "/api/admin/backup", Credential::Admin, Action::ListBackups),
     route("POST", "/api/admin/keys/rotate", Credential::Admin, Action::RotateKeys),
     route("GET", "/api/admin/openapi.json", Credential::Admin, Action::OpenApi),
+    route("GET", "/dashboard", Credential::None, Action::DashboardPage),
+    route("GET", "/dashboard/sse", Credential::Admin, Action::DashboardFeed),
+    route("GET", "/dashboard/assets/{id*}", Credential::None, Action::DashboardAsset),
 ];
 
 /// The route of `method` and `path`; the path is compared as it came, byte for byte.

@@ -192,7 +192,9 @@ pub(super) fn describe(action: Action, schemas: &mut Schemas) -> Option<Operatio
             "As OpenAPI 3.1.",
             json!({"type": "object"}),
         ),
-        Action::Proxy => return None,
+        Action::DashboardPage | Action::DashboardAsset | Action::DashboardFeed | Action::Proxy => {
+            return None;
+        }
     })
 }
 
