@@ -20,7 +20,7 @@ from provider import Provider
 from sidecar import Sidecar
 
 # What must be shown as it is, wherever it was entered.
-NEEDLE = "<img src=x onerror=\"window.pwned=1\"><script>window.pwned=1</script>"
+NEEDLE = '<img src=x onerror="window.pwned=1"><script>pwned=1</script>'
 PAGES = ("", "providers", "usage", "cooldowns", "callers", "explain", "settings", "system")
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -67,13 +67,13 @@ class Bench:
     def go(self, page, name):
         page.evaluate("(hash) => { location.hash = hash }", f"#/{name}")
 
-    def ask(self, model, count=1):
+    def ask(self, model, count=1, agent="browser"):
         for _ in range(count):
             body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
             request = urllib.request.Request(
                 self.server.url + "/v1/chat/completions",
                 data=json.dumps(body).encode(),
-                headers={"content-type": "application/json"},
+                headers={"content-type": "application/json", "x-agent-id": agent},
             )
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             try:
@@ -89,6 +89,15 @@ def check(name, holds, says=""):
     if not holds:
         raise AssertionError(f"{name}: {says}")
     print(f"ok   {name}", flush=True)
+
+
+def eventually(page, holds):
+    """Whether it holds within ten seconds."""
+    for _ in range(200):
+        if holds():
+            return True
+        page.wait_for_timeout(50)
+    return False
 
 
 def use(bench, browser, provider):
@@ -113,8 +122,7 @@ def use(bench, browser, provider):
     page.get_by_role("button", name="Add model").click()
     page.get_by_label("Name for callers").first.fill("llama")
     page.click("button[type=submit]")
-    expect(page.locator(".toast.ok")).to_be_visible()
-    check("a provider is added", bench.providers() == ["vendor"])
+    check("a provider is added", eventually(page, lambda: bench.providers() == ["vendor"]))
 
     bench.go(page, "")
     tiles = page.locator(".tiles")
@@ -130,9 +138,8 @@ def use(bench, browser, provider):
     expect(key).to_have_value("")
     page.get_by_label("Label").fill(NEEDLE + "!")
     page.click("button[type=submit]")
-    expect(page.locator(".toast.ok").last).to_be_visible()
-    shown = bench.server.admin("GET", f"/backends/{identity}")
-    check("a provider is edited, and its key is not shown", shown["label"] == NEEDLE + "!")
+    shown = lambda: bench.server.admin("GET", f"/backends/{identity}")["label"] == NEEDLE + "!"
+    check("a provider is edited, and its key is not shown", eventually(page, shown))
 
     provider.behaviour, provider.headers = 429, {"retry-after": "90"}
     bench.ask("llama")
@@ -146,12 +153,27 @@ def use(bench, browser, provider):
     # What every field of text can hold, from elsewhere.
     models = {NEEDLE: {"native_id": NEEDLE}, "llama": {"native_id": "meta/llama"}}
     bench.server.admin("PUT", f"/backends/{identity}", {"model_mappings": models})
-    bench.server.admin("POST", "/callers", {"name": "agent", "label": NEEDLE})
+    hostile = {
+        "name": NEEDLE,
+        "label": NEEDLE,
+        "account": NEEDLE,
+        "metadata": {NEEDLE: NEEDLE},
+        "api_base_url": provider.origin + "/v1",
+        "api_key": "sk-hostile-0123456789abcdef",
+        "model_mappings": models,
+        "pool": "fallback",
+    }
+    other = bench.server.admin("POST", "/backends", hostile)["id"]
+    bench.server.admin("POST", "/callers", {"name": NEEDLE, "label": NEEDLE, "models": [NEEDLE]})
+    # A provider that speaks in markup, and a caller whose name is some.
+    provider.behaviour, provider.headers = 429, {"retry-after": NEEDLE}
+    bench.ask(NEEDLE, agent=NEEDLE + "2")
+    provider.reset()
     for size in ({"width": 1280, "height": 860}, {"width": 360, "height": 740}):
         page.set_viewport_size(size)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
-            for name in (*PAGES, f"providers/{identity}"):
+            for name in (*PAGES, f"providers/{identity}", f"providers/{other}"):
                 look(bench, page, name, f"{size['width']}-{scheme}")
     check("every page holds its width, and shows text as text", True)
     page.set_viewport_size({"width": 1280, "height": 860})
@@ -163,18 +185,21 @@ def use(bench, browser, provider):
     check("so it does in Chinese", True)
 
     forge(bench, page)
-    check("a form of another origin changes nothing", bench.providers() == ["vendor"])
+    check("a form of another origin changes nothing", len(bench.providers()) == 2)
+    bench.server.admin("DELETE", f"/backends/{other}")
 
     page.goto(bench.server.url + "/dashboard")
     bench.go(page, f"providers/{identity}")
     page.get_by_role("button", name="Remove", exact=True).click()
     page.locator("dialog .button.danger").click()
-    expect(page.locator(".toast.ok").last).to_be_visible()
-    check("a provider is removed, after a question", bench.providers() == [])
+    check(
+        "a provider is removed, after a question",
+        eventually(page, lambda: bench.providers() == []),
+    )
 
     page.get_by_label("Sign out").click()
     expect(page.locator("#login input[name=token]")).to_be_visible()
-    check("logging out ends the session", page.context.cookies() == [])
+    check("logging out ends the session", eventually(page, lambda: page.context.cookies() == []))
     page.close()
 
 
