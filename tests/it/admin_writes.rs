@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use crate::support::{
-    ADMIN_TOKEN, Answer, Home, Server, Upstream, all_ready, body_of, chat, json_body, provider,
-    request, try_send, with, within,
+    ADMIN_TOKEN, Answer, Home, Server, Upstream, all_ready, alone, body_of, chat, json_body,
+    provider, request, try_send, with, within,
 };
 
 /// One who works on the admin API, over one connection.
@@ -61,6 +61,7 @@ impl Operator {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_increment_of_a_hundred_operators_is_lost() {
+    let _alone = alone().await;
     let (home, upstream) = (Home::new(), Upstream::start().await);
     let mut server = home.start().await;
     server
@@ -158,6 +159,7 @@ async fn assert_all_there(server: &Server, names: &[String], changes: &[(String,
 /// every answer tells which of the changes its request has seen.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_is_explained_by_one_revision_while_a_thousand_changes_are_made() {
+    let _alone = alone().await;
     let (home, upstreams) = (Home::new(), [Upstream::start().await, Upstream::start().await]);
     let server = home.start().await;
     let mut ids = Vec::new();
@@ -302,7 +304,9 @@ async fn a_list_in_pages_has_everything_that_was_there_all_the_time() {
     let server = home.start().await;
     let mut operator = Operator::connect(server.addr()).await;
     for name in ["d", "a b/\u{fc}", "c", "b"] {
-        server.add(provider(name, &upstream.base_url())).await;
+        // A key is no more than ASCII.
+        let key = json!({"api_key": "sk-0123456789abcdef"});
+        server.add(with(provider(name, &upstream.base_url()), key)).await;
         let caller = server.admin("POST", "/callers", json!({"name": name})).await;
         assert_eq!(caller.status, 201, "{}", caller.whole());
     }

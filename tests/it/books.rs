@@ -22,12 +22,13 @@ use self::asked::Asked;
 use self::caller::{Address, Caller};
 use self::provider::{Offer, Prices, Provider, Reads};
 use self::sums::Sums;
-use crate::support::{ADMIN_TOKEN, Answer, Home, Process, Server, eventually, program};
+use crate::support::{ADMIN_TOKEN, Answer, Home, Process, Server, alone, eventually, program};
 
 /// Requests of every family, stream or not, whose fates are mixed: they are answered, refused,
 /// failed over, cut or left. Half way the server is asked to end, under load, and started again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_thousand_mixed_requests_are_booked_as_their_providers_have_done() {
+    let _alone = alone().await;
     let home = Home::new();
     let mut server = home.start().await;
     let reads: Reads = (0..REQUESTS).map(|_| AtomicU32::new(0)).collect();

@@ -11,13 +11,14 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Home, RawCaller, Script, Server, Step, Upstream, all_ready, body_of, candidates, chat,
+    Home, RawCaller, Script, Server, Step, Upstream, all_ready, alone, body_of, candidates, chat,
     eventually, explain, json_body, next_bytes, provider, raw_post, request, status_of, with,
 };
 
 /// How long one who does not read is put up with is tested where time can be paused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_stops_reading_costs_little_and_holds_up_nobody_else() {
+    let _alone = alone().await;
     let streams = affordable_streams();
     let (stalled, read) = (streams / 10, streams - streams / 10);
     let go_on = Arc::new(Notify::new());

@@ -22,8 +22,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
 use crate::support::{
-    Answer, Home, Refusing, Script, Server, Upstream, all_ready, candidates, chat, eventually,
-    explain, json_body, provider, request, try_send, with, within,
+    Answer, Home, Refusing, Script, Server, Upstream, all_ready, alone, candidates, chat,
+    eventually, explain, json_body, provider, request, try_send, with, within,
 };
 
 /// 15 callers send two bursts of six each, three callers in step every 7.5 s: 18 requests, which
@@ -142,6 +142,7 @@ async fn fifty_429s_at_once_are_one_strike() {
 
 #[tokio::test]
 async fn a_dead_vendor_costs_few_sends_and_answers_come_at_once() {
+    let _alone = alone().await;
     let (clock, home) = (Clock::system(), Home::new());
     let dead = [Refusing::new(), Refusing::new(), Refusing::new(), Refusing::new()];
     let server = home.start().await;

@@ -81,7 +81,6 @@ async fn what_tells_of_the_caller_never_reaches_a_provider() {
         "x-real-ip",
         "via",
         "referer",
-        "origin",
         "x-agent-id",
         "x-sidecar-task",
         "x-hop",
@@ -89,6 +88,7 @@ async fn what_tells_of_the_caller_never_reaches_a_provider() {
     ] {
         asked = asked.header(name, "Bearer caller-needle");
     }
+    asked = asked.header("origin", "app://caller-needle");
     let passed = [
         ("accept", "application/json"),
         ("accept-language", "de"),

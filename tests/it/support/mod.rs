@@ -17,7 +17,7 @@ pub(crate) use self::process::{Exit, Process};
 pub(crate) use self::raw::{RawCaller, raw, raw_post, raw_upload, status_of};
 pub(crate) use self::server::Server;
 pub(crate) use self::upstream::{Refusing, Script, Step, Upstream};
-pub(crate) use self::wait::{eventually, within};
+pub(crate) use self::wait::{alone, eventually, within};
 
 /// A new provider of the model `llama`, which it calls `meta/llama-3`.
 pub(crate) fn provider(name: &str, base_url: &str) -> Value {

@@ -2,12 +2,21 @@
 
 use std::time::Duration;
 
+use tokio::sync::{Mutex, MutexGuard};
+
 /// What `future` yields; fails the test if that takes too long.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {
         Ok(value) => value,
         Err(_) => panic!("{what}: not within {PATIENCE:?}"),
     }
+}
+
+/// Lets no other test that asks for the same run beside this one: those that are heavy, and those
+/// that look at how long something takes.
+pub(crate) async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
 }
 
 /// What `check` finds at last. For what cannot be awaited: the end of a process, a closed port.
