@@ -125,6 +125,7 @@ const ASSETS: &[(&str, &str)] = files![
     "presets.js",
     "provider.js",
     "routes.js",
+    "series.js",
     "shell.js",
     "styles/base.css",
     "styles/charts.css",

@@ -1,15 +1,31 @@
-// One colour per name, which stays with it for as long as the page is open.
+// Colours for names. A name keeps its colour for as long as the page is open, unless another one
+// beside it has the same.
 
 const COUNT = 7;
-const given = new Map();
+const kept = new Map();
 
-/** The class that colours what is called `name` among its `kind`: `c0` to `c6`. */
-export function colour(kind, name) {
-  const names = given.get(kind) ?? new Map();
-  given.set(kind, names);
-  if (!names.has(name)) names.set(name, names.size % COUNT);
-  return `c${names.get(name)}`;
+/**
+ * The classes that colour `names`, the most important first, among their `kind`. Where there are
+ * more names than colours, those that are not in the answer share `OTHER`.
+ */
+export function colours(kind, names) {
+  const own = kept.get(kind) ?? new Map();
+  kept.set(kind, own);
+  const shown = names.length > COUNT ? names.slice(0, COUNT - 1) : names;
+  const given = new Map(shown.map((name) => [name, null]));
+  const free = new Set(Array.from({ length: COUNT }, (_, index) => `c${index}`));
+  for (const name of shown) {
+    if (free.delete(own.get(name))) given.set(name, own.get(name));
+  }
+  for (const name of shown) {
+    if (given.get(name)) continue;
+    const [first] = free;
+    free.delete(first);
+    own.set(name, first);
+    given.set(name, first);
+  }
+  return given;
 }
 
-/** How many names can be told apart. */
-export const MOST_COLOURS = COUNT;
+/** The class of everything that has no colour of its own. */
+export const OTHER = 'other';

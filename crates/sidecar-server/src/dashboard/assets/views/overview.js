@@ -1,7 +1,7 @@
 // How everything stands.
 
 import { get } from '../api.js';
-import { bucketOf, buckets, hourlyRow, sumBy } from '../books.js';
+import { buckets, hourlyRow } from '../books.js';
 import { chart, legend } from '../chart.js';
 import { poolPanel } from '../components/pool-panel.js';
 import { shape } from '../components/status.js';
@@ -9,8 +9,8 @@ import { h, render, slot } from '../dom.js';
 import * as format from '../format.js';
 import { t, word } from '../i18n.js';
 import * as live from '../live.js';
-import { colour } from '../palette.js';
 import { openRests, providerName, providers, restLeft } from '../provider.js';
+import { seriesOf } from '../series.js';
 import { firstSteps } from './empty.js';
 
 const HOURS = 24;
@@ -21,6 +21,7 @@ export function overviewView({ body, refresh }) {
   const day = chart({ height: 190 });
   let rows = null;
   let timer = 0;
+  let drawn = { rows: undefined, hour: 0, series: [] };
 
   const load = async () => {
     clearTimeout(timer);
@@ -43,7 +44,12 @@ export function overviewView({ body, refresh }) {
       const all = providers();
       if (all.length === 0) return render(body, firstSteps({ hasProvider: false }));
       drawRate(rate);
-      const series = drawDay(day, rows ?? []);
+      // It changes with its rows and with the hour, not with the seconds.
+      const hour = Math.floor(live.now() / 3_600_000);
+      if (drawn.rows !== rows || drawn.hour !== hour) {
+        drawn = { rows, hour, series: drawDay(day, rows ?? []) };
+      }
+      const { series } = drawn;
       return render(
         body,
         headline(state, all),
@@ -250,17 +256,13 @@ function ago(seconds, all) {
 
 function drawDay(day, rows) {
   const times = buckets(HOURS, false, live.now());
-  const names = [...sumBy(rows, (row) => row.provider).keys()];
-  const series = names.map((id) => {
-    const sums = sumBy(
-      rows.filter((row) => row.provider === id),
-      (row) => bucketOf(row.at, false),
-    );
-    return {
-      name: providerName(id),
-      colour: colour('provider', id),
-      values: times.map((at) => sums.get(at)?.requests ?? 0),
-    };
+  const series = seriesOf(rows, {
+    kind: 'provider',
+    group: (row) => row.provider,
+    name: providerName,
+    measure: 'requests',
+    times,
+    daily: false,
   });
   const sum = rows.reduce((all, row) => all + row.requests, 0);
   day.update({

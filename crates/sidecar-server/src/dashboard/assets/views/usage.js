@@ -1,6 +1,6 @@
 // What was used, by hour and by day.
 
-import { bucketOf, buckets, MEASURES, sumBy, value } from '../books.js';
+import { buckets, MEASURES, sumBy, value } from '../books.js';
 import { chart, legend } from '../chart.js';
 import { button } from '../components/button.js';
 import { select } from '../components/field.js';
@@ -12,8 +12,9 @@ import { h, render, slot } from '../dom.js';
 import * as format from '../format.js';
 import { t } from '../i18n.js';
 import * as live from '../live.js';
-import { colour, MOST_COLOURS } from '../palette.js';
+import { colours, OTHER } from '../palette.js';
 import { providerName } from '../provider.js';
+import { seriesOf } from '../series.js';
 import { fetchRows, filtered, saveCsv } from './usage-rows.js';
 
 const AGAIN_AFTER = 60_000;
@@ -244,32 +245,10 @@ function groupName(view, isPool, name) {
 function draw(drawing, rows, view, isPool, { count, daily }) {
   const { measure } = view;
   const times = buckets(count, daily, live.now());
-  const group = groupOf(view, isPool);
   const kind = isPool ? 'pool' : view.group;
-  const names = [...sumBy(rows, group, measure).keys()];
-  const shown = names.length > MOST_COLOURS ? names.slice(0, MOST_COLOURS - 1) : names;
-  const others = new Set(names.slice(shown.length));
-  const line = (name, its, hue) => {
-    const sums = sumBy(its, (row) => bucketOf(row.at, daily));
-    const at = (time) =>
-      sums.has(time) ? value(sums.get(time), measure) : measure === 'latency' ? null : 0;
-    return { name, colour: hue, values: times.map(at) };
-  };
-  const series = shown.map((name) =>
-    line(
-      groupName(view, isPool, name),
-      rows.filter((row) => group(row) === name),
-      colour(kind, name ?? ''),
-    ),
-  );
-  if (others.size > 0)
-    series.push(
-      line(
-        t('usage.others', { n: others.size }),
-        rows.filter((row) => others.has(group(row))),
-        'other',
-      ),
-    );
+  const group = groupOf(view, isPool);
+  const name = (one) => groupName(view, isPool, one);
+  const series = seriesOf(rows, { kind, group, name, measure, times, daily });
   const [full, short] = FORMATS[measure];
   const title = (at) =>
     daily ? format.day(at) : `${format.momentShort(at)} – ${format.clock(at + 3_600_000)}`;
@@ -293,6 +272,8 @@ function breakdown(rows, view, isPool) {
   const found = [...sumBy(rows, groupOf(view, isPool), view.measure)];
   if (found.length === 0)
     return h('div.panel', { key: 'table' }, emptyState(t('usage.none'), t('usage.none_hint')));
+  const names = found.map(([name]) => name);
+  const given = colours(kind, names);
   const all = found.reduce((sum, [, one]) => sum + (value(one, view.measure) ?? 0), 0);
   const share = (one) =>
     view.measure === 'latency' || all === 0 ? null : value(one, view.measure) / all;
@@ -302,7 +283,7 @@ function breakdown(rows, view, isPool) {
       label: t(`group.${kind}`),
       main: true,
       cell: ([name]) => [
-        h('span.swatch', { class: colour(kind, name ?? '') }),
+        h('span.swatch', { class: given.get(name) ?? OTHER }),
         ' ',
         groupName(view, isPool, name),
       ],
