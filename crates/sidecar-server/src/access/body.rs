@@ -123,9 +123,9 @@ impl Drop for Line {
     fn drop(&mut self) {
         let micros = (self.clock.now() - self.started).as_micros();
         tracing::info!(
-            request_id = %self.id.0,
-            method = %self.method,
-            path = %self.path.escape_debug(),
+            request_id = &*self.id.0,
+            method = self.method.as_str(),
+            path = &*self.path,
             status = self.status,
             provider = self.served.as_ref().map(|(provider, _)| provider.as_ref()),
             attempts = self.served.as_ref().map(|(_, attempts)| attempts),

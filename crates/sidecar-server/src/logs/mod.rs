@@ -1,9 +1,11 @@
 //! Where log lines go and how they look.
 
+mod console;
 mod writer;
 
 use std::io::{self, IsTerminal as _};
 
+use sidecar_core::clock::Clock;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -11,6 +13,7 @@ use tracing_subscriber::{Layer as _, fmt};
 
 pub use self::writer::LogGuard;
 
+use self::console::Console;
 use self::writer::Lines;
 use crate::config::{ConfigError, LogConfig};
 
@@ -35,7 +38,9 @@ pub fn init(config: &LogConfig) -> Result<LogGuard, ConfigError> {
         .map_err(|error| ConfigError::new("LOG_LEVEL", format!("cannot log: {error}")))?;
     let lines = fmt::layer().with_writer(lines);
     let layer = match config.format {
-        LogFormat::Console => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Console => {
+            lines.event_format(Console::new(Clock::system(), io::stderr().is_terminal())).boxed()
+        }
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).boxed(),
     };
     // Fails only if there is a subscriber already, which is then the one that counts.
