@@ -26,7 +26,7 @@ pub struct Call {
 #[non_exhaustive]
 pub struct Head {
     /// Names the request in logs and answers.
-    pub id: String,
+    pub id: Arc<str>,
     /// The caller's method.
     pub method: Method,
     /// The path, always with its `/v1` or `/v1beta` prefix.
@@ -104,7 +104,7 @@ impl Head {
         now: Instant,
     ) -> Self {
         Self {
-            id: name.to_owned(),
+            id: name.into(),
             method,
             path,
             query: None,

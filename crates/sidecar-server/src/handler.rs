@@ -32,12 +32,13 @@ pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
         answer.headers_mut().insert(http::header::CONNECTION, close);
         return answer;
     }
-    let path = head.uri.path().to_owned();
-    let found = find(&head.method, &path);
+    let uri = head.uri.clone();
+    let path = uri.path();
+    let found = find(&head.method, path);
     let (Found::Route(_, credential, ..)
     | Found::WrongMethod(credential, _)
     | Found::Nothing(credential)) = &found;
-    if is_of_operator(&path, *credential) && !app.gate.admits_host(&head.headers) {
+    if is_of_operator(path, *credential) && !app.gate.admits_host(&head.headers) {
         return respond::wrong_host();
     }
     let mut actor = None;

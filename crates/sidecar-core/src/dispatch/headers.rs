@@ -58,12 +58,17 @@ pub(crate) fn response_headers(from: &HeaderMap, is_error: bool) -> HeaderMap {
 
 /// Copies what is `allowed` and concerns more than this one connection.
 fn copy(from: &HeaderMap, to: &mut HeaderMap, allowed: impl Fn(&HeaderName) -> bool) {
-    for name in from.keys() {
-        if !allowed(name) || is_named_by_connection(from, name) {
+    let has_connection = from.contains_key(CONNECTION);
+    // A map gives the values of one name one after the other.
+    let mut last: Option<(&HeaderName, usize)> = None;
+    for (name, value) in from {
+        let before = last.filter(|(last, _)| *last == name).map_or(0, |(_, count)| count);
+        last = Some((name, before + 1));
+        if !allowed(name) || (has_connection && is_named_by_connection(from, name)) {
             continue;
         }
         let most = if is_list(name) { MAX_LIST } else { 1 };
-        for value in from.get_all(name).iter().take(most).filter(|value| is_text(value)) {
+        if before < most && is_text(value) {
             to.append(name.clone(), value.clone());
         }
     }

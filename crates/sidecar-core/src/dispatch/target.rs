@@ -3,15 +3,15 @@
 mod stream_options;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::header::HOST;
-use http::{HeaderName, HeaderValue, Request};
+use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body_util::Full;
 
 use super::headers;
-use super::url::join;
+use super::url::{JoinError, join};
 use crate::call::{Call, ModelPlace};
 use crate::error::BoxError;
 use crate::ingest::{Family, json_string, splice};
@@ -33,6 +33,8 @@ struct Inner {
     native: Box<str>,
     native_json: Box<[u8]>,
     stream_usage: StreamUsage,
+    /// The path that was asked for first, and its URL: most requests have the same.
+    usual: OnceLock<(Box<str>, Uri)>,
 }
 
 impl Target {
@@ -54,6 +56,7 @@ impl Target {
             native: native.into(),
             native_json: json_string(native).into(),
             stream_usage,
+            usual: OnceLock::new(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -83,7 +86,7 @@ impl Target {
         let body = splice(call.body(), &mut edits);
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = head.method.clone();
-        *request.uri_mut() = join(&target.base_url, path, head.query.as_deref())?;
+        *request.uri_mut() = target.url(path, head.query.as_deref())?;
         *request.headers_mut() = headers::request_headers(&head.headers, &[]);
         let headers = request.headers_mut();
         headers.insert(HOST, target.host.clone());
@@ -95,5 +98,19 @@ impl Target {
                 .or_insert(HeaderValue::from_static("2023-06-01"));
         }
         Ok(request)
+    }
+}
+
+impl Inner {
+    fn url(&self, path: &str, query: Option<&str>) -> Result<Uri, JoinError> {
+        let usual = self.usual.get().filter(|(usual, _)| query.is_none() && **usual == *path);
+        if let Some((_, url)) = usual {
+            return Ok(url.clone());
+        }
+        let url = join(&self.base_url, path, query)?;
+        if query.is_none() {
+            let _ = self.usual.set((path.into(), url.clone()));
+        }
+        Ok(url)
     }
 }

@@ -55,6 +55,11 @@ impl<'a> Route<'a> {
     /// The route of a caller's path; `None` if there is nothing at it, or if two servers could
     /// read it differently.
     pub(super) fn of(path: &'a str) -> Option<Self> {
+        // Most requests are to one of these, and nothing of their paths has to be looked at.
+        if let Some((family, needs_model)) = path.strip_prefix("/v1/").and_then(by_name) {
+            let path = Cow::Borrowed(path);
+            return Some(Self { family, path, model: None, needs_model, stream: false });
+        }
         if path.len() > MAX_LEN || !is_plain_path(path) {
             return None;
         }
@@ -98,19 +103,24 @@ impl<'a> Route<'a> {
 /// The family of an endpoint that is known by name, and whether a request to it has to name a
 /// model. `rest` is the path after `/v1/`.
 fn known(rest: &str) -> Option<(Family, bool)> {
+    by_name(rest).or_else(|| match rest.split_once('/')?.0 {
+        "images" | "audio" => Some((Family::OpenAi, true)),
+        // What was made before: `responses/{id}`, `messages/batches`.
+        "responses" => Some((Family::Responses, false)),
+        "messages" => Some((Family::Anthropic, false)),
+        _ => None,
+    })
+}
+
+/// The same of one whose whole name is known.
+fn by_name(rest: &str) -> Option<(Family, bool)> {
     Some(match rest {
         "chat/completions" | "completions" | "embeddings" | "rerank" => (Family::OpenAi, true),
         // The vendor has a default model for it, and its clients rely on that.
         "moderations" => (Family::OpenAi, false),
         "responses" => (Family::Responses, true),
         "messages" | "messages/count_tokens" => (Family::Anthropic, true),
-        _ => match rest.split_once('/')?.0 {
-            "images" | "audio" => (Family::OpenAi, true),
-            // What was made before: `responses/{id}`, `messages/batches`.
-            "responses" => (Family::Responses, false),
-            "messages" => (Family::Anthropic, false),
-            _ => return None,
-        },
+        _ => return None,
     })
 }
 

@@ -58,7 +58,7 @@ where
     let weight = record.map_or(NonZeroU32::MIN, |record| record.weight);
     let delivery = delivery.or(record.map(|record| record.delivery)).unwrap_or_default();
     let head = Head {
-        id: parts.extensions.get().cloned().unwrap_or_else(RequestId::random).0.to_string(),
+        id: parts.extensions.get().cloned().unwrap_or_else(RequestId::random).0,
         caller,
         weight,
         live_caller,

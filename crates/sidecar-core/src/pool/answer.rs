@@ -46,11 +46,12 @@ struct Guarded<B> {
     request: Option<AgentRequest>,
 }
 
-/// `response` with the headers a caller may see, and who served it.
+/// `response` with the headers a caller may see, and who served it; its revision stands beside it
+/// as a header.
 pub(super) fn answer<B>(
     response: Response<B>,
     provider: &LiveProvider,
-    served: Served,
+    (served, revision): (Served, HeaderValue),
     call: &Call,
     mut request: Option<AgentRequest>,
 ) -> Response<ResponseBody>
@@ -70,6 +71,11 @@ where
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     let mut headers = response_headers(&head.headers, !head.status.is_success());
+    // A name may hold what a header may not; the id of such a provider is in the logs.
+    if let Some(name) = &provider.name_header {
+        headers.insert(PROVIDER, name.clone());
+    }
+    headers.insert(REVISION, revision);
     annotate(&mut headers, &served, call.head());
     *response.headers_mut() = headers;
     tracing::debug!(provider = %provider.name, attempts = served.attempts, "served");
@@ -78,10 +84,6 @@ where
 }
 
 fn annotate(headers: &mut HeaderMap, served: &Served, head: &Head) {
-    // A name may hold what a header may not; the id of such a provider is in the logs.
-    if let Ok(name) = HeaderValue::from_str(&served.provider) {
-        headers.insert(PROVIDER, name);
-    }
     if let Ok(id) = HeaderValue::from_str(&head.id) {
         if head.family == Family::Anthropic {
             // Its clients read no other.
@@ -90,9 +92,17 @@ fn annotate(headers: &mut HeaderMap, served: &Served, head: &Head) {
         headers.insert(REQUEST_ID, id);
     }
     let queued = u64::try_from(served.queued.as_millis()).unwrap_or(u64::MAX);
-    headers.insert(ATTEMPTS, served.attempts.into());
-    headers.insert(QUEUED, queued.into());
-    headers.insert(REVISION, served.revision.into());
+    headers.insert(ATTEMPTS, number(served.attempts.into()));
+    headers.insert(QUEUED, number(queued));
+}
+
+/// Most numbers are one of two.
+fn number(number: u64) -> HeaderValue {
+    match number {
+        0 => HeaderValue::from_static("0"),
+        1 => HeaderValue::from_static("1"),
+        number => number.into(),
+    }
 }
 
 impl<B: Body + Unpin> Body for Guarded<B> {

@@ -103,8 +103,8 @@ fn admit_caller(pools: &Pools, call: &Call) -> Result<Option<Arc<CallerPermit>>,
 struct Attempts<'a> {
     pools: &'a Pools,
     settings: Arc<Settings>,
-    /// The revision of providers and settings that it was planned with.
-    revision: u64,
+    /// The revision of providers and settings that it was planned with, as a header too.
+    revision: (u64, HeaderValue),
     call: &'a Call,
     /// What its agent waits for, until there is an answer.
     request: &'a mut Option<AgentRequest>,
@@ -136,7 +136,7 @@ impl<'a> Attempts<'a> {
         Self {
             pools,
             settings,
-            revision: 0,
+            revision: (0, HeaderValue::from_static("0")),
             call,
             request,
             waiting,
@@ -165,7 +165,8 @@ impl<'a> Attempts<'a> {
         // Planned anew when the providers have changed while it waited.
         'plan: loop {
             let plan = self.pools.plan(head).ok_or_else(|| unknown_model(head))?;
-            (self.revision, self.settings) = (plan.revision, plan.settings.clone());
+            self.revision = (plan.revision, plan.revision_header.clone());
+            self.settings = plan.settings.clone();
             let mut walk = Walk::new(&plan, head);
             if !walk.has_any() {
                 return Err(unknown_model(head));
@@ -379,12 +380,12 @@ impl<'a> Attempts<'a> {
         B::Error: Into<BoxError>,
     {
         let provider = &endpoint.provider;
-        let (queued, revision) = (self.waiting.queued(), self.revision);
+        let (queued, (revision, header)) = (self.waiting.queued(), self.revision.clone());
         let name = provider.name.clone();
         let served = Served { provider: name, attempts: self.made, queued, revision };
         let total = self.pools.clock().now() - self.call.head().received;
         self.pools.metrics().spent(total.saturating_sub(queued).saturating_sub(self.elsewhere));
-        answer(response, provider, served, self.call, self.request.take())
+        answer(response, provider, (served, header), self.call, self.request.take())
     }
 
     /// Nothing is left; `next_available` is when something might be.

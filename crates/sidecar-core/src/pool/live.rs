@@ -6,6 +6,8 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::health::HealthRecord;
 use super::journal::{Journal, Watch};
 use super::restored::Restored;
@@ -26,6 +28,8 @@ pub(crate) struct LiveProvider {
     /// Its strong count tells how many requests are in flight.
     pub(crate) in_flight: Arc<()>,
     pub(crate) name: Arc<str>,
+    /// The name in a header, if it can stand there.
+    pub(crate) name_header: Option<HeaderValue>,
 }
 
 /// The live state by what it belongs to. A rebuilt snapshot finds what the last one used; what no
@@ -231,8 +235,9 @@ impl Registry {
         drop(maps);
         let key_cell =
             self.cell(CellKey::Key(config.id.as_str().into()), settings, limit.rpm.get());
-        let name = config.name.as_str().into();
-        LiveProvider { config, limiter, key_cell, health, in_flight, name }
+        let name: Arc<str> = config.name.as_str().into();
+        let name_header = HeaderValue::from_str(&name).ok();
+        LiveProvider { config, limiter, key_cell, health, in_flight, name, name_header }
     }
 
     /// The cell of `key`, made if it is new.

@@ -5,6 +5,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderValue;
+
 use super::live::{CellKey, LiveProvider, Registry};
 use crate::cooldown::CellSet;
 use crate::dispatch::Target;
@@ -35,8 +37,9 @@ pub(crate) struct Snapshot {
 /// The tiers that serve one model, in the order of their use.
 #[derive(Debug)]
 pub(crate) struct ModelPlan {
-    /// The revision of the snapshot that it belongs to, and its settings.
+    /// The revision of the snapshot that it belongs to, as a header too, and its settings.
     pub(crate) revision: u64,
+    pub(crate) revision_header: HeaderValue,
     pub(crate) settings: Arc<Settings>,
     pub(crate) tiers: Vec<Tier>,
 }
@@ -178,7 +181,8 @@ impl Snapshot {
             .filter(|tier| !tier.endpoints.is_empty())
             .collect();
         let (revision, settings) = (self.revision, self.settings.clone());
-        (!tiers.is_empty()).then_some(ModelPlan { revision, settings, tiers })
+        let revision_header = revision.into();
+        (!tiers.is_empty()).then_some(ModelPlan { revision, revision_header, settings, tiers })
     }
 
     fn endpoint(

@@ -192,30 +192,41 @@ impl<'de> Deserialize<'de> for BaseUrl {
 /// allows, and hides neither dots, slashes, percent signs nor control characters behind `%`.
 pub(crate) fn is_plain_path(path: &str) -> bool {
     let Some(segments) = path.strip_prefix('/') else { return false };
-    let is_plain_segment = |segment: &str| {
-        let name = segment.split(';').next().unwrap_or_default();
-        !segment.is_empty() && name != "." && name != ".."
-    };
-    segments.split('/').all(is_plain_segment) && has_plain_bytes(segments.as_bytes())
-}
-
-fn has_plain_bytes(mut bytes: &[u8]) -> bool {
+    let (mut bytes, mut is_at_start, mut may_have_dots) = (segments.as_bytes(), true, false);
     while let [byte, rest @ ..] = bytes {
         bytes = match (byte, rest) {
+            (b'/', _) if is_at_start => return false,
             (b'%', [high, low, rest @ ..]) => match decode(*high, *low) {
                 Some(b'.' | b'/' | b'\\' | b'%' | 0x7f | 0..=0x1f) | None => return false,
                 Some(_) => rest,
             },
-            (byte, rest)
-                if byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(byte) =>
-            {
-                rest
-            }
+            (byte, rest) if IS_PLAIN[usize::from(*byte)] => rest,
             _ => return false,
         };
+        may_have_dots |= is_at_start && *byte == b'.';
+        is_at_start = *byte == b'/';
     }
-    true
+    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    let has_dots = may_have_dots && segments.split('/').any(is_dots);
+    !is_at_start && !has_dots
 }
+
+/// The bytes that may stand in a path as they are.
+const IS_PLAIN: [bool; 256] = {
+    const MARKS: &[u8] = b"-._~!$&'()*+,;=:@/";
+    let mut is_plain = [false; 256];
+    let mut byte = 0;
+    while byte < is_plain.len() {
+        is_plain[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut mark = 0;
+    while mark < MARKS.len() {
+        is_plain[MARKS[mark] as usize] = true;
+        mark += 1;
+    }
+    is_plain
+};
 
 fn decode(high: u8, low: u8) -> Option<u8> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());

@@ -41,7 +41,8 @@ where
         let mut response = ready!(this.inner.poll(cx))?;
         let mut line = this.line.take();
         if let Some(line) = &mut line {
-            if let Ok(id) = HeaderValue::from_str(line.id()) {
+            let has_id = response.headers().get(REQUEST_ID).is_some_and(|id| id == line.id());
+            if !has_id && let Ok(id) = HeaderValue::from_str(line.id()) {
                 if line.family() == Some(Family::Anthropic) {
                     // Its clients read no other.
                     response.headers_mut().insert(ANTHROPIC_REQUEST_ID, id.clone());
