@@ -167,6 +167,13 @@ impl Sum {
 fn feed_lines(mut line: Line, mut piece: &[u8], lexer: &mut Lexer, sum: &mut Sum) -> Line {
     let on_event = &mut |event| sum.add(event);
     while let Some((&byte, rest)) = piece.split_first() {
+        // The common case at once; byte by byte only what ends within the name.
+        if matches!(line, Line::Name(0))
+            && let Some(rest) = piece.strip_prefix(DATA)
+        {
+            (line, piece) = (Line::Data, rest);
+            continue;
+        }
         match line {
             Line::Name(matched) => {
                 match byte {

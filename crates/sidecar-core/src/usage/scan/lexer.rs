@@ -12,12 +12,10 @@ pub(super) struct Lexer {
     depth: usize,
     /// The outermost of them.
     levels: [Level; LEVELS],
-    /// The string that is being read, or was read last.
+    /// The string that is being read, or the last one unless all of it lies in the piece at hand.
     word: Word,
-    /// What the value that is due stands under.
+    /// What the value that is due stands under; [`Key::Other`] where none is.
     key: Key,
-    /// Whether a value is due, as opposed to a key.
-    after_colon: bool,
     capture: Option<Capture>,
     event: Event,
 }
@@ -95,7 +93,7 @@ enum Key {
     Type,
     Once,
     Text,
-    Reasoning(usize),
+    Reasoning(u8),
     Delta,
 }
 
@@ -111,46 +109,103 @@ struct Capture {
 
 impl Lexer {
     /// Reads the next piece and hands over every event that ends in it.
-    pub(super) fn feed(&mut self, mut piece: &[u8], on_event: &mut impl FnMut(Event)) {
-        while let Some((&byte, rest)) = piece.split_first() {
-            match self.state {
-                State::Outside => {
-                    self.keep(&[byte]);
-                    self.structure(byte, on_event);
-                    piece = rest;
-                }
-                State::String => {
-                    let end = memchr2(b'"', b'\\', piece).unwrap_or(piece.len());
-                    let (run, rest) = piece.split_at(end);
-                    self.keep(run);
-                    self.word.extend(run);
-                    piece = rest;
-                    let Some((&byte, rest)) = rest.split_first() else { continue };
-                    self.keep(&[byte]);
-                    piece = rest;
-                    if byte == b'"' {
-                        self.state = State::Outside;
-                        self.string_ends();
+    pub(super) fn feed(&mut self, piece: &[u8], on_event: &mut impl FnMut(Event)) {
+        let mut at = if matches!(self.state, State::Outside) { 0 } else { self.string(piece, 0) };
+        // The last string, if it lies in this piece and has no escapes: most do, and need no copy.
+        let mut plain = None;
+        // Where what the capture has not kept yet begins.
+        let mut unkept = 0;
+        while let Some(&byte) = piece.get(at) {
+            at += 1;
+            match byte {
+                b'"' => {
+                    let rest = &piece[at..];
+                    let (word, rest) = rest.split_at(plain_length(rest));
+                    if rest.first() == Some(&b'"') {
+                        at += word.len() + 1;
+                        plain = Some(word);
+                        if self.key != Key::Other {
+                            let (level, length) = (self.depth - self.base(), word.len() as u64);
+                            self.event.add_string(self.key, level, word, length);
+                        }
+                        // Nothing else follows a key, save for white space.
+                        if piece.get(at) == Some(&b':') {
+                            at += 1;
+                            self.key = Key::of(word);
+                        }
                     } else {
-                        self.state = State::Escape;
-                        self.word.has_escapes = true;
+                        plain = None;
+                        self.word.clear();
+                        self.state = State::String;
+                        at = self.string(piece, at);
                     }
                 }
-                State::Escape => {
-                    self.keep(&[byte]);
-                    // Of `\u` the four digits count, which is about what the character takes.
-                    self.word.length += u64::from(byte != b'u');
-                    self.state = State::String;
-                    piece = rest;
+                b':' => self.key = Key::of(plain.unwrap_or_else(|| self.word.start())),
+                b',' => {
+                    self.key = Key::Other;
+                    if let Some(level) = self.levels.get_mut(self.depth.wrapping_sub(1)) {
+                        level.at_first = false;
+                    }
+                }
+                b'{' | b'[' => {
+                    if self.capture.is_none() {
+                        unkept = at - 1;
+                    }
+                    self.open(byte == b'[');
+                }
+                b'}' | b']' => {
+                    self.keep(&piece[unkept..at]);
+                    unkept = at;
+                    self.close(on_event);
+                }
+                // A number, a name or white space: all of it at once.
+                _ => {
+                    while piece.get(at).is_some_and(|byte| !IS_MARK[usize::from(*byte)]) {
+                        at += 1;
+                    }
                 }
             }
         }
+        self.keep(&piece[unkept..]);
+        if let Some(plain) = plain {
+            self.word.clear();
+            self.word.extend(plain);
+        }
+    }
+
+    /// Reads on in a string that has escapes or lies in several pieces; gives where it is left.
+    // Apart from the loop that has all other strings, which is a tenth slower with this in it.
+    #[cold]
+    fn string(&mut self, piece: &[u8], mut at: usize) -> usize {
+        while let Some(&byte) = piece.get(at) {
+            if matches!(self.state, State::Escape) {
+                // Of `\u` the four digits count, which is about what the character takes.
+                self.word.length += u64::from(byte != b'u');
+                self.state = State::String;
+                at += 1;
+                continue;
+            }
+            let rest = &piece[at..];
+            let (run, rest) = rest.split_at(memchr2(b'"', b'\\', rest).unwrap_or(rest.len()));
+            self.word.extend(run);
+            at += run.len();
+            let Some(&byte) = rest.first() else { break };
+            at += 1;
+            if byte == b'"' {
+                self.state = State::Outside;
+                self.word_ends();
+                break;
+            }
+            self.state = State::Escape;
+            self.word.has_escapes = true;
+        }
+        at
     }
 
     /// Hands over what was read of an event that is not whole, and starts anew.
     pub(super) fn end(&mut self, on_event: &mut impl FnMut(Event)) {
         if !matches!(self.state, State::Outside) {
-            self.string_ends();
+            self.word_ends();
         }
         let is_element = self.base() == 1;
         let event = std::mem::take(self).event;
@@ -159,33 +214,11 @@ impl Lexer {
         }
     }
 
-    fn structure(&mut self, byte: u8, on_event: &mut impl FnMut(Event)) {
-        match byte {
-            b'{' | b'[' => self.open(byte == b'['),
-            b'}' | b']' => self.close(on_event),
-            b'"' => {
-                self.word.clear();
-                self.state = State::String;
-            }
-            b':' => {
-                self.key = Key::of(&self.word);
-                self.after_colon = true;
-            }
-            b',' => {
-                self.value_ends();
-                if let Some(level) = self.levels.get_mut(self.depth.wrapping_sub(1)) {
-                    level.at_first = false;
-                }
-            }
-            _ => {}
-        }
-    }
-
     fn open(&mut self, is_array: bool) {
-        let key = if self.after_colon { self.key } else { Key::Other };
+        let key = self.key;
         if !is_array && key == Key::Usage && self.capture.is_none() && self.is_usage_place() {
             self.capture = Some(Capture {
-                bytes: vec![b'{'],
+                bytes: Vec::new(),
                 depth: self.depth,
                 is_outermost: self.depth - self.base() == 1,
                 is_oversized: false,
@@ -195,13 +228,13 @@ impl Lexer {
             *level = Level { key, is_array, at_first: true };
         }
         self.depth += 1;
-        self.value_ends();
+        self.key = Key::Other;
     }
 
     fn close(&mut self, on_event: &mut impl FnMut(Event)) {
         let base = self.base();
         self.depth = self.depth.saturating_sub(1);
-        self.value_ends();
+        self.key = Key::Other;
         if let Some(capture) = self.capture.take_if(|capture| capture.depth >= self.depth) {
             self.event.add_usage(capture);
         }
@@ -213,30 +246,9 @@ impl Lexer {
         }
     }
 
-    fn value_ends(&mut self) {
-        self.key = Key::Other;
-        self.after_colon = false;
-    }
-
-    fn string_ends(&mut self) {
-        if !self.after_colon {
-            return;
-        }
-        let (word, level) = (&self.word, self.depth - self.base());
-        let text = &mut self.event.text;
-        match self.key {
-            Key::Once => text.once += word.length,
-            Key::Text => text.text += word.length,
-            Key::Reasoning(name) => text.reasoning[name] += word.length,
-            Key::Delta => text.delta += word.length,
-            // Further in it is something that the model wrote.
-            Key::Finish if level <= 3 && word.length > 0 => self.event.finishes = true,
-            Key::Type if level == 1 => {
-                self.event.is_response |= word.starts_with(b"response.");
-                self.event.finishes |= ENDS.contains(&word.as_bytes());
-            }
-            _ => {}
-        }
+    fn word_ends(&mut self) {
+        let level = self.depth - self.base();
+        self.event.add_string(self.key, level, self.word.start(), self.word.length);
     }
 
     /// 1 inside of an outermost array, whose elements are events of their own.
@@ -282,6 +294,24 @@ impl Event {
         once.saturating_add(reasoning.max(*text))
     }
 
+    /// Adds a string value that begins like this and has so many bytes.
+    fn add_string(&mut self, key: Key, level: usize, start: &[u8], length: u64) {
+        let text = &mut self.text;
+        match key {
+            Key::Once => text.once += length,
+            Key::Text => text.text += length,
+            Key::Reasoning(name) => text.reasoning[usize::from(name)] += length,
+            Key::Delta => text.delta += length,
+            // Further in it is something that the model wrote.
+            Key::Finish if level <= 3 && length > 0 => self.finishes = true,
+            Key::Type if level == 1 => {
+                self.is_response |= start.starts_with(b"response.");
+                self.finishes |= ENDS.contains(&start);
+            }
+            _ => {}
+        }
+    }
+
     fn is_empty(&self) -> bool {
         let Text { once, text, reasoning, delta } = &self.text;
         let written = once | text | delta | reasoning.iter().fold(0, |sum, length| sum | length);
@@ -311,22 +341,16 @@ impl Word {
         self.length += run.len() as u64;
     }
 
-    /// The string, if it is short and plain.
-    fn as_bytes(&self) -> &[u8] {
-        if self.has_escapes || self.length > LONGEST_WORD as u64 {
-            return &[];
-        }
-        &self.start[..self.kept]
-    }
-
-    fn starts_with(&self, prefix: &[u8]) -> bool {
-        !self.has_escapes && self.start[..self.kept].starts_with(prefix)
+    /// The beginning of the string, which is all of it if it is one that is looked for; nothing
+    /// if it has escapes.
+    fn start(&self) -> &[u8] {
+        if self.has_escapes { &[] } else { &self.start[..self.kept] }
     }
 }
 
 impl Key {
-    fn of(word: &Word) -> Self {
-        match word.as_bytes() {
+    fn of(word: &[u8]) -> Self {
+        match word {
             b"usage" | b"usageMetadata" => Self::Usage,
             b"x_groq" | b"response" | b"message" => Self::Holder,
             b"choices" => Self::Choices,
@@ -343,6 +367,41 @@ impl Key {
     }
 }
 
+/// How many bytes come before a quote or a backslash.
+fn plain_length(bytes: &[u8]) -> usize {
+    let eights = bytes.as_chunks().0;
+    // Most strings are so short that the call of the faster search takes longer than this.
+    let near = eights.get(..NEAR).unwrap_or(eights);
+    for (n, eight) in near.iter().enumerate() {
+        let eight = u64::from_le_bytes(*eight);
+        // Of a byte that is zero the highest bit becomes set when 1 is taken from it. Above the
+        // first such byte that may be wrong, but only the first one counts.
+        let quotes = (eight ^ (ONES * u64::from(b'"'))).wrapping_sub(ONES);
+        let backslashes = (eight ^ (ONES * u64::from(b'\\'))).wrapping_sub(ONES);
+        let found = (quotes | backslashes) & !eight & HIGHEST_BITS;
+        if found != 0 {
+            return 8 * n + found.trailing_zeros() as usize / 8;
+        }
+    }
+    let far = &bytes[8 * near.len()..];
+    8 * near.len() + memchr2(b'"', b'\\', far).unwrap_or(far.len())
+}
+
+/// The bytes that mean something outside of strings. A table is faster than comparisons.
+const IS_MARK: [bool; 256] = {
+    let (marks, mut is_mark) = (b"\"{}[]:,", [false; 256]);
+    let mut n = 0;
+    while n < marks.len() {
+        is_mark[marks[n] as usize] = true;
+        n += 1;
+    }
+    is_mark
+};
+/// How many times eight bytes are looked at before the search that is made for long strings.
+const NEAR: usize = 4;
+/// Eight bytes of 1.
+const ONES: u64 = u64::MAX / 255;
+const HIGHEST_BITS: u64 = ONES << 7;
 /// The types of events that end a stream.
 const ENDS: [&[u8]; 4] =
     [b"message_stop", b"response.completed", b"response.incomplete", b"response.failed"];
@@ -352,3 +411,25 @@ const LEVELS: usize = 4;
 const LONGEST_WORD: usize = 32;
 /// The largest usage object that is read, in bytes.
 const MOST_CAPTURED: usize = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_run_ends_at_the_first_quote_or_backslash_wherever_it_stands() {
+        // Their neighbours, in every bit that the search could be wrong about.
+        let others = [b'!', b'#', b'[', b']', 0, 1, 0x7f, 0x80, b'"' | 0x80, b'\\' | 0x80, 0xff];
+        for other in others {
+            for length in 0..80 {
+                let mut bytes = vec![other; length];
+                assert_eq!(plain_length(&bytes), length, "{other}");
+                for at in (0..length).rev() {
+                    // What stands behind it changes nothing.
+                    bytes[at] = if at % 3 == 0 { b'\\' } else { b'"' };
+                    assert_eq!(plain_length(&bytes), at, "{other} {length}");
+                }
+            }
+        }
+    }
+}

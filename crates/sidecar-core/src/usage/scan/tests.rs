@@ -461,6 +461,17 @@ fn line_ends_and_the_space_after_the_colon_do_not_matter() {
 }
 
 #[test]
+fn white_space_around_colons_and_commas_does_not_matter() {
+    for golden in documents().iter().chain(&streams()) {
+        let expected = Used { cost: golden.cost, ..exact(golden.tokens) };
+        for (tight, wide) in [("\":", "\" :\t"), ("\",\"", "\" , \"")] {
+            let text = golden.text.replace(tight, wide);
+            assert_eq!(whole(golden.is_stream, &text), expected, "{}", golden.name);
+        }
+    }
+}
+
+#[test]
 fn an_event_in_several_data_lines_is_one() {
     let stream = "data: {\"choices\":[],\ndata: \"usage\":{\"prompt_tokens\":3,\n\
                   data: \"completion_tokens\":1}}\n\n";
@@ -708,6 +719,22 @@ proptest! {
     }
 
     #[test]
+    fn any_split_of_any_text_reads_the_same(
+        parts in prop::collection::vec(prop::sample::select(PARTS), 0..40),
+        cuts in prop::collection::vec(any::<usize>(), 0..12),
+        is_stream: bool,
+        is_whole: bool,
+    ) {
+        let start = if is_stream { "data: {" } else { "{" };
+        let text = start.to_owned() + &parts.concat();
+        let golden = Golden { name: "any text", is_stream, text, tokens: NONE, cost: None };
+        let expected = in_pieces(&golden, Vec::new(), is_whole);
+        let bytes = (0..golden.text.len()).collect();
+        prop_assert_eq!(in_pieces(&golden, bytes, is_whole), expected, "{}", golden.text);
+        prop_assert_eq!(in_pieces(&golden, cuts, is_whole), expected, "{}", golden.text);
+    }
+
+    #[test]
     fn no_bytes_make_it_panic(
         pieces in prop::collection::vec(any::<Vec<u8>>(), 0..8),
         json in "[\\[\\]{},:\"\\\\usagechoicontext0-9 \n]{0,200}",
@@ -721,3 +748,47 @@ proptest! {
         }
     }
 }
+
+/// What JSON and event streams are made of, to be put together in any way.
+const PARTS: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    "[{",
+    "}]",
+    ":",
+    ",",
+    "\"",
+    "\\",
+    "\\\"",
+    "\\u00e9",
+    "\u{e9}",
+    " ",
+    "\r",
+    "\n",
+    "\n\n",
+    "\n\ndata: {",
+    "\ndata:",
+    "da",
+    "ta:",
+    "[DONE]",
+    "null",
+    "12.5",
+    "\"usage\"",
+    "\"usage\":{",
+    "\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":9}",
+    "\"x_groq\":{",
+    "\"choices\":[{",
+    "\"type\":",
+    "\"response.x\"",
+    "\"message_stop\"",
+    "\"finish_reason\":\"stop\"",
+    "\"delta\":{",
+    "\"delta\":\"0123456789012345678901234567890123456789\"",
+    "\"content\":\"",
+    "\"content\" : \"12345678\"",
+    "\"reasoning_content\":\"abcdefgh\"",
+    "\"text\":\"abcd",
+    "\"arg\\u0075ments\":\"abcdefgh\"",
+];
