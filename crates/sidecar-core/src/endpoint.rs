@@ -119,9 +119,18 @@ impl Endpoint {
         Some(charge(prompt, cost.input) + charge(answer.into(), cost.output))
     }
 
+    /// The share of the limit that is free, from 0 to 1, if a request could pass now; else the
+    /// instant to wait for. Reserves nothing.
+    pub(crate) fn offer(&self, now: Instant) -> Result<f32, Instant> {
+        match (self.cells.ready_at(now), self.limiter.offer(now)) {
+            (None, of_limit) => of_limit,
+            (Some(at), of_limit) => Err(of_limit.map_or_else(|slot| at.max(slot), |_| at)),
+        }
+    }
+
     /// When a request could pass: `None` now, or the instant to wait for. Reserves nothing.
     pub(crate) fn ready_at(&self, now: Instant) -> Option<Instant> {
-        self.cells.ready_at(now).max(self.limiter.ready_at(now))
+        self.offer(now).err()
     }
 
     /// When the slot after `n` others is free.

@@ -78,6 +78,11 @@ impl Cell {
         }
     }
 
+    /// Whether it neither rests nor comes back from a rest, so that anybody passes at any time.
+    pub(super) fn is_closed(&self) -> bool {
+        self.gate.load() == Word::CLOSED
+    }
+
     /// Whether the end of the rest is worth waiting for: the provider answers and has said that
     /// it will serve again. Of one that is broken nobody knows, so nobody should wait for it.
     pub fn is_promising(&self) -> bool {
@@ -309,7 +314,7 @@ impl Cell {
 
     /// Whether it is as good as new: nothing would be lost with it.
     pub(crate) fn is_untouched(&self) -> bool {
-        !self.marked.load(Ordering::Acquire) && self.gate.load() == Word::CLOSED
+        !self.marked.load(Ordering::Acquire) && self.is_closed()
     }
 
     pub(super) const fn hangs(&self) -> &HangGuard {

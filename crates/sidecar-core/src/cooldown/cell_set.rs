@@ -77,16 +77,22 @@ impl CellSet {
 
     /// When a request could pass: `None` now, or the instant to wait for.
     pub fn ready_at(&self, now: Instant) -> Option<Instant> {
-        let of_cells = self.each().into_iter().filter_map(|cell| cell.ready_at(now)).max();
-        of_cells.max(self.endpoint.hangs().ready_at(now))
+        let (cells, of_hangs) = (self.each(), self.endpoint.hangs().ready_at(now));
+        // Nearly always they are, and then the time does not matter.
+        if cells.iter().all(|cell| cell.is_closed()) {
+            return of_hangs;
+        }
+        cells.into_iter().filter_map(|cell| cell.ready_at(now)).max().max(of_hangs)
     }
 
     /// Whether a request that is refused could pass as an early probe, see [`Cell::admit_early`].
     /// Reserves nothing.
     pub fn admits_early(&self, now: Instant) -> bool {
-        let mut resting = self.each().into_iter().filter(|cell| cell.ready_at(now).is_some());
-        let is_free = self.endpoint.hangs().ready_at(now).is_none();
-        is_free && self.is_resting(now) && resting.all(|cell| cell.admits_early(now))
+        let resting = self.each().into_iter().filter(|cell| cell.ready_at(now).is_some());
+        let (mut resting, hangs) = (resting.peekable(), self.endpoint.hangs());
+        hangs.ready_at(now).is_none()
+            && resting.peek().is_some()
+            && resting.all(|cell| cell.admits_early(now))
     }
 
     /// Ends every rest and forgets why, as an operator asks for it.
@@ -225,10 +231,6 @@ impl CellSet {
         for (cell, admission) in self.each().into_iter().zip(admissions) {
             cell.release(admission, now);
         }
-    }
-
-    fn is_resting(&self, now: Instant) -> bool {
-        self.each().into_iter().any(|cell| cell.ready_at(now).is_some())
     }
 
     fn report(&self, scope: Scope, charge: Charge) {

@@ -1,5 +1,8 @@
 //! Which endpoint a request should go to next.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -55,16 +58,19 @@ impl Soonest {
     fn join(&mut self, other: &Self) {
         for (at, is_promising) in [(other.of_all, false), (other.promising, true)] {
             if let Some(at) = at {
-                self.note(at, is_promising);
+                self.note(at, || is_promising);
             }
         }
     }
 
-    fn note(&mut self, at: Instant, is_promising: bool) {
-        let sooner = |than: Option<Instant>| Some(than.map_or(at, |than| than.min(at)));
-        self.of_all = sooner(self.of_all);
-        if is_promising {
-            self.promising = sooner(self.promising);
+    /// Asks whether it is promising only if that makes a difference.
+    fn note(&mut self, at: Instant, is_promising: impl FnOnce() -> bool) {
+        let is_sooner = |than: Option<Instant>| than.is_none_or(|than| at < than);
+        if is_sooner(self.of_all) {
+            self.of_all = Some(at);
+        }
+        if is_sooner(self.promising) && is_promising() {
+            self.promising = Some(at);
         }
     }
 }
@@ -85,6 +91,10 @@ impl<'a> Walk<'a> {
 
     /// The best endpoint of the first tier that has one free: most headroom first, then fewest in
     /// flight, then by turns. `since` is when the request began to wait for one.
+    ///
+    /// Of a tier with more than [`SAMPLE`] free it is the best of so many, and of others each time:
+    /// the best of a few that change is as good as the best of all (M. Mitzenmacher, "The Power of
+    /// Two Choices in Randomized Load Balancing", 2001).
     pub(super) fn next(&self, now: Instant, since: Instant) -> Next<'a> {
         let mut soonest = Soonest::default();
         for (tier_index, tier) in self.plan.tiers.iter().enumerate() {
@@ -107,17 +117,23 @@ impl<'a> Walk<'a> {
     /// When a slot is free for the one that has `ahead` others before it, as far as the limits and
     /// rests of now tell; `None` if none that is worth waiting for ever is.
     pub(super) fn slot_after(&self, ahead: u32, now: Instant) -> Option<Instant> {
-        let endpoints = self.plan.tiers.iter().flat_map(|tier| &tier.endpoints);
-        let mut offers: Vec<(&Endpoint, u32, Instant)> = endpoints
+        let endpoints: Vec<&Endpoint> = self
+            .plan
+            .endpoints()
+            .map(|endpoint| &**endpoint)
             .filter(|endpoint| self.fits(endpoint) && endpoint.is_promising(now))
-            .map(|endpoint| (&**endpoint, 0, endpoint.nth_slot(0, now)))
             .collect();
+        let first = |(index, endpoint): (usize, &&Endpoint)| {
+            Reverse((endpoint.nth_slot(0, now), index, 0_u32))
+        };
+        let mut offers: BinaryHeap<_> = endpoints.iter().enumerate().map(first).collect();
         for _ in 0..ahead.min(MOST_AHEAD) {
-            let (endpoint, taken, at) = offers.iter_mut().min_by_key(|(.., at)| *at)?;
+            let mut soonest = offers.peek_mut()?;
+            let Reverse((at, index, taken)) = &mut *soonest;
             *taken += 1;
-            *at = endpoint.nth_slot(*taken, now);
+            *at = endpoints[*index].nth_slot(*taken, now);
         }
-        offers.into_iter().map(|(.., at)| at).min()
+        offers.peek().map(|Reverse((at, ..))| *at)
     }
 
     /// An endpoint that could be tried early, and the pool it belongs to with the sum of its
@@ -166,33 +182,40 @@ impl<'a> Walk<'a> {
         now: Instant,
         soonest: &mut Soonest,
     ) -> Option<usize> {
-        let count = tier.endpoints.len();
-        let start = tier.turn.fetch_add(1, Ordering::Relaxed);
-        let mut best: Option<(usize, f32, usize)> = None;
-        for offset in 0..count {
-            let index = (start.wrapping_add(offset)) % count;
+        let mut best: Option<(usize, f32)> = None;
+        let mut choices = 0;
+        for index in in_turn(tier) {
             let endpoint = &tier.endpoints[index];
             if !self.fits(endpoint) {
                 continue;
             }
-            if let Some(at) = endpoint.ready_at(now) {
-                // One that failed in this request and rests now may be worth waiting for, too.
-                soonest.note(at, endpoint.is_promising(now));
-                continue;
-            }
+            let headroom = match endpoint.offer(now) {
+                Ok(headroom) => headroom,
+                Err(at) => {
+                    // One that failed in this request and rests now may be worth waiting for, too,
+                    // but not if there is one that is free.
+                    if best.is_none() {
+                        soonest.note(at, || endpoint.is_promising(now));
+                    }
+                    continue;
+                }
+            };
             if self.tried.contains(&(tier_index, index)) {
                 continue;
             }
-            let headroom = endpoint.limiter.headroom(now);
-            let in_flight = endpoint.provider.in_flight_count();
-            let better = best.is_none_or(|(_, most, fewest)| {
-                headroom > most || (headroom == most && in_flight < fewest)
+            let in_flight = |index: usize| tier.endpoints[index].provider.in_flight_count();
+            let is_better = best.is_none_or(|(best, most)| {
+                headroom > most || (headroom == most && in_flight(index) < in_flight(best))
             });
-            if better {
-                best = Some((index, headroom, in_flight));
+            if is_better {
+                best = Some((index, headroom));
+            }
+            choices += 1;
+            if choices == SAMPLE {
+                break;
             }
         }
-        best.map(|(index, ..)| index)
+        best.map(|(index, _)| index)
     }
 
     pub(super) fn fits(&self, endpoint: &Endpoint) -> bool {
@@ -209,6 +232,25 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The indices of all endpoints, each time from another one on. The steps are long, because those
+/// of one vendor stand side by side and rest together: whoever stands behind them would get all of
+/// their turns.
+fn in_turn(tier: &Tier) -> impl Iterator<Item = usize> {
+    let count = tier.endpoints.len().max(1);
+    let start = tier.turn.fetch_add(1, Ordering::Relaxed) % count;
+    let step = STEP % count;
+    let next = move |index: &usize| {
+        let next = index + step;
+        Some(if next < count { next } else { next - count })
+    };
+    iter::successors(Some(start), next).take(tier.endpoints.len())
+}
+
+/// So many endpoints of a tier that could be sent to are compared.
+const SAMPLE: usize = 32;
+/// A prime, so that steps of it come to every index of a tier before they come to any again. No
+/// multiple of a size from 33 to 1000 is nearer to it than 4.
+const STEP: usize = 46_649_741;
 /// The queue is seldom longer, and a guess needs no more.
 const MOST_AHEAD: u32 = 1_000;
 /// Waiting this long is never worse than going on to the next pool.

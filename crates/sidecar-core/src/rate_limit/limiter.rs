@@ -1,10 +1,12 @@
 //! A provider's limit, of either shape.
 
 use std::num::NonZeroU32;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::WindowRecord;
+use super::glance::{Free, Glance};
 use super::learned::Learned;
 use super::lease::{Lease, Mark, Wake, reserve};
 use super::smooth::Smooth;
@@ -17,7 +19,7 @@ use crate::clock::Instant;
 /// With [`Limiter::lease`] this holds across a crash, too.
 #[derive(Clone, Debug)]
 pub struct Limiter {
-    inner: Arc<Mutex<Inner>>,
+    shared: Arc<Shared>,
 }
 
 /// One request's share of a [`Limiter`].
@@ -25,6 +27,18 @@ pub struct Limiter {
 #[must_use = "a slot that is not used must be given back"]
 pub struct Slot {
     taken_at: Instant,
+}
+
+#[derive(Debug)]
+struct Shared {
+    glance: Glance,
+    inner: Mutex<Inner>,
+}
+
+/// The lock. Whatever was done under it can be seen without it afterwards.
+struct Locked<'a> {
+    inner: MutexGuard<'a, Inner>,
+    glance: &'a Glance,
 }
 
 #[derive(Debug)]
@@ -90,6 +104,16 @@ impl Limiter {
         self.inner().ready_at(now)
     }
 
+    /// The headroom if a slot is free, else when one is: [`Limiter::ready_at`] and
+    /// [`Limiter::headroom`] in one, nearly always without the lock. Reserves nothing.
+    pub(crate) fn offer(&self, now: Instant) -> Result<f32, Instant> {
+        if let Some(headroom) = self.shared.glance.headroom(now) {
+            return Ok(headroom);
+        }
+        let mut inner = self.inner();
+        inner.ready_at(now).map_or_else(|| Ok(inner.window.headroom(now)), Err)
+    }
+
     /// When `n + 1` slots will have been free, if nothing else is sent: the turn of the waiter
     /// behind `n` others. With more waiters than slots in a minute it counts that those before it
     /// go as soon as they may.
@@ -102,9 +126,7 @@ impl Limiter {
 
     /// The share of the limit that is free, from 0 to 1.
     pub fn headroom(&self, now: Instant) -> f32 {
-        let mut inner = self.inner();
-        let used = inner.window.used(now) as f32;
-        (1.0 - used / inner.window.rpm().get() as f32).clamp(0.0, 1.0)
+        self.inner().window.headroom(now)
     }
 
     /// How many slots of the last minute are free.
@@ -193,7 +215,7 @@ impl Limiter {
 
     /// Whether anybody else holds a clone.
     pub(crate) fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.inner) > 1
+        Arc::strong_count(&self.shared) > 1
     }
 
     fn of(rpm: NonZeroU32, burst: Option<NonZeroU32>) -> Self {
@@ -207,7 +229,7 @@ impl Limiter {
             lease: None,
             closed: false,
         };
-        Self { inner: Arc::new(Mutex::new(inner)) }
+        Self { shared: Arc::new(Shared { glance: Glance::default(), inner: Mutex::new(inner) }) }
     }
 
     /// For what may use or renew the lease. Wakes the flusher outside the lock.
@@ -223,8 +245,9 @@ impl Limiter {
     }
 
     /// A poisoned mutex guards plain numbers that are valid at every step.
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn inner(&self) -> Locked<'_> {
+        let Shared { glance, inner } = &*self.shared;
+        Locked { inner: inner.lock().unwrap_or_else(PoisonError::into_inner), glance }
     }
 }
 
@@ -297,6 +320,17 @@ impl Inner {
         self.window.ready_at(now).max(pacing).max(self.allowed_at(now))
     }
 
+    /// When slots are free, as long as nothing is done; `None` if for now there are none.
+    fn outlook(&self) -> Option<Free> {
+        let is_used_up = self.lease.as_ref().is_some_and(Lease::is_used_up);
+        if self.closed || is_used_up {
+            return None;
+        }
+        let (headroom, until) = self.window.outlook()?;
+        let from = self.pacing.as_ref().map_or(Instant::from_nanos(0), Smooth::free_from);
+        Some(Free { from, until, headroom })
+    }
+
     /// What lease and shutdown have to say to it.
     fn allowed_at(&self, now: Instant) -> Option<Instant> {
         if self.closed {
@@ -322,6 +356,27 @@ impl Inner {
     fn announce(&mut self) -> Option<Wake> {
         let lease = self.lease.as_mut().filter(|_| !self.closed)?;
         lease.announce(reserve(self.window.rpm()))
+    }
+}
+
+impl Deref for Locked<'_> {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Inner {
+        &mut self.inner
+    }
+}
+
+impl Drop for Locked<'_> {
+    /// The lock itself is released after this.
+    fn drop(&mut self) {
+        self.glance.show(self.inner.outlook());
     }
 }
 

@@ -31,6 +31,7 @@
 //! ```
 
 mod future;
+mod glance;
 mod layer;
 mod learned;
 mod lease;

@@ -75,16 +75,26 @@ impl Smooth {
     }
 
     pub(super) fn ready_at(&self, now: Instant) -> Option<Instant> {
-        let at = self.nth_free(0, now);
+        let at = self.free_from();
         (at > now).then_some(at)
+    }
+
+    /// From when on the next send may go.
+    pub(super) fn free_from(&self) -> Instant {
+        let arrival = Instant::from_nanos(self.arrival.load(Ordering::Relaxed));
+        arrival.saturating_sub(self.tolerance())
     }
 
     /// When the `n`-th of the next sends may go, if each of them, counted from 0, goes as soon as
     /// it may.
     pub(super) fn nth_free(&self, n: u32, now: Instant) -> Instant {
         let arrival = Instant::from_nanos(self.arrival.load(Ordering::Relaxed)).max(now);
-        let tolerance = self.period * (self.burst.get() - 1);
-        (arrival + self.period * n).saturating_sub(tolerance).max(now)
+        (arrival + self.period * n).saturating_sub(self.tolerance()).max(now)
+    }
+
+    /// How far the sends may run ahead of even spacing.
+    fn tolerance(&self) -> Duration {
+        self.period * (self.burst.get() - 1)
     }
 }
 

@@ -3,6 +3,7 @@
 mod crash;
 mod estimate;
 mod lease;
+mod offer;
 
 use std::future::pending;
 use std::num::NonZeroU32;

@@ -109,6 +109,24 @@ impl Window {
         u32::try_from(self.total).unwrap_or(u32::MAX)
     }
 
+    /// The share of the limit that is free, from 0 to 1.
+    pub(super) fn headroom(&mut self, now: Instant) -> f32 {
+        self.forget(now);
+        self.share_left()
+    }
+
+    /// If there is a slot, the headroom, and when it grows because a send leaves.
+    pub(super) fn outlook(&self) -> Option<(f32, Instant)> {
+        let is_free = self.total < u64::from(self.rpm.get());
+        let until =
+            self.runs.front().map_or(Instant::from_nanos(u64::MAX), |run| run.last + WINDOW);
+        is_free.then(|| (self.share_left(), until))
+    }
+
+    fn share_left(&self) -> f32 {
+        (1.0 - self.total as f32 / self.rpm.get() as f32).clamp(0.0, 1.0)
+    }
+
     /// Forgets what has left the window.
     fn forget(&mut self, now: Instant) {
         while let Some(run) = self.runs.front()
