@@ -18,7 +18,6 @@ use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 
 use crate::Failure;
-use crate::child::announce;
 
 type OutBody = Either<Incoming, Full<Bytes>>;
 type HttpClient = Client<HttpConnector, OutBody>;
@@ -40,9 +39,13 @@ struct Proxy {
     is_floor: bool,
 }
 
-/// Listens and passes on until the process is ended; with `is_floor` the key, the model and the
-/// turn are seen to.
-pub(crate) async fn run(to: SocketAddr, is_floor: bool) -> Result<(), Failure> {
+/// Passes on until the process is ended; with `is_floor` the key, the model and the turn are seen
+/// to.
+pub(crate) async fn run(
+    listener: TcpListener,
+    to: SocketAddr,
+    is_floor: bool,
+) -> Result<(), Failure> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     let host = HeaderValue::from_str(&to.to_string())?;
@@ -53,8 +56,6 @@ pub(crate) async fn run(to: SocketAddr, is_floor: bool) -> Result<(), Failure> {
         next: AtomicUsize::new(0),
         is_floor,
     }));
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    announce(listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

@@ -1,7 +1,7 @@
 //! The programs that are measured, each a process of its own.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::{Failure, bare, provider};
 
@@ -71,10 +72,26 @@ impl Child {
             }
             _ => None,
         };
-        let mut process = command.spawn()?;
-        let stdout = process.stdout.take().ok_or("a child without output")?;
+        let process = command.spawn()?;
+        let (address, key) = (UNKNOWN, String::from(bare::KEY));
+        let mut child = Self { role, process, address, key, _home: home };
+        child.listens()?;
+        if role == Role::Sidecar {
+            let to = *arguments.first().ok_or("no provider is given")?;
+            child.key = set_up(child.address, to)?;
+            // How much it takes at a time is read at start.
+            child.end();
+            child.process = command.spawn()?;
+            child.listens()?;
+        }
+        Ok(child)
+    }
+
+    /// Waits until it says where it listens.
+    fn listens(&mut self) -> Result<(), Failure> {
+        let stdout = self.process.stdout.take().ok_or("a child without output")?;
         let mut lines = BufReader::new(stdout).lines();
-        let address = loop {
+        self.address = loop {
             let line = lines.next().ok_or("a child ended before it listened")??;
             if let Some(address) = line.rsplit("http://").next().and_then(|at| at.parse().ok()) {
                 break address;
@@ -82,13 +99,12 @@ impl Child {
         };
         // Whatever else it says is let go, and nobody waits for it.
         std::thread::spawn(move || lines.for_each(drop));
-        let key = String::from(bare::KEY);
-        let mut child = Self { role, process, address, key, _home: home };
-        if role == Role::Sidecar {
-            let to = *arguments.first().ok_or("no provider is given")?;
-            child.key = set_up(address, to)?;
-        }
-        Ok(child)
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 
     pub(crate) fn role(&self) -> Role {
@@ -113,12 +129,19 @@ impl Child {
         }
         Ok(Duration::from_nanos(nanos))
     }
+
+    /// What it has in memory, in KiB.
+    pub(crate) fn resident(&self) -> Result<u64, Failure> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|line| line.split_whitespace().next());
+        Ok(kib.ok_or("a process without memory")?.parse()?)
+    }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.end();
     }
 }
 
@@ -129,9 +152,11 @@ pub(crate) fn be(role: &str, arguments: &[String]) -> Result<(), Failure> {
         Ok(arguments.first().ok_or("no provider is given")?.parse()?)
     };
     match Role::parse(role).ok_or("an unknown role")? {
-        Role::Provider => runtime.block_on(provider::run()),
-        Role::Streaming => runtime.block_on(bare::run(to()?, false)),
-        Role::Floor => runtime.block_on(bare::run(to()?, true)),
+        Role::Provider => runtime.block_on(async { provider::run(listen().await?).await }),
+        Role::Streaming => {
+            runtime.block_on(async { bare::run(listen().await?, to()?, false).await })
+        }
+        Role::Floor => runtime.block_on(async { bare::run(listen().await?, to()?, true).await }),
         Role::Sidecar => {
             let env = |name: &str| std::env::var(name).ok();
             let _log = sidecar_server::logs::init(&sidecar_server::config::LogConfig::read(&env)?)?;
@@ -147,16 +172,19 @@ pub(crate) fn now_nanos() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Says where this process listens.
-pub(crate) fn announce(address: SocketAddr) -> Result<(), Failure> {
+/// Listens, and says where.
+async fn listen() -> Result<TcpListener, Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "http://{address}")?;
-    Ok(stdout.flush()?)
+    writeln!(stdout, "http://{}", listener.local_addr()?)?;
+    stdout.flush()?;
+    Ok(listener)
 }
 
-/// Enters one provider three times and a caller; gives the caller's key.
+/// Makes room for a crowd, enters one provider three times and a caller; gives the caller's key.
 fn set_up(server: SocketAddr, provider: &str) -> Result<String, Failure> {
     let work = async {
+        admin(server, "PUT", "config/max_in_flight", &json!({"value": MOST_IN_FLIGHT})).await?;
         for name in ["one", "two", "three"] {
             let entry = json!({
                 "name": name,
@@ -167,9 +195,9 @@ fn set_up(server: SocketAddr, provider: &str) -> Result<String, Failure> {
                     "cost_per_mtok": {"input": 1, "output": 2},
                 }},
             });
-            post(server, "/api/admin/backends", &entry).await?;
+            admin(server, "POST", "backends", &entry).await?;
         }
-        let caller = post(server, "/api/admin/callers", &json!({"name": "bench"})).await?;
+        let caller = admin(server, "POST", "callers", &json!({"name": "bench"})).await?;
         Ok(caller["key"].as_str().ok_or("a caller without a key")?.to_owned())
     };
     std::thread::scope(|scope| {
@@ -181,20 +209,35 @@ fn set_up(server: SocketAddr, provider: &str) -> Result<String, Failure> {
     })
 }
 
-async fn post(server: SocketAddr, path: &str, body: &Value) -> Result<Value, Failure> {
+async fn admin(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> Result<Value, Failure> {
     let stream = tokio::net::TcpStream::connect(server).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = Request::post(path)
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/api/admin/{path}"))
         .header("host", server.to_string())
         .header("authorization", format!("Bearer {ADMIN_TOKEN}"))
         .header("content-type", "application/json")
         .body(Full::<bytes::Bytes>::from(body.to_string()))?;
-    let body = sender.send_request(request).await?.into_body().collect().await?.to_bytes();
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    if !status.is_success() {
+        return Err(String::from_utf8_lossy(&body).into());
+    }
     Ok(serde_json::from_slice(&body)?)
 }
 
 /// Before the name of a role.
 pub(crate) const ROLE_FLAG: &str = "--role";
 const ADMIN_TOKEN: &str = "admin-token-of-a-bench";
+const MOST_IN_FLIGHT: u32 = 4_096;
+/// Until a process has said where it listens.
+const UNKNOWN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);

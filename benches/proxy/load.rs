@@ -57,19 +57,23 @@ impl Shape {
         }
     }
 
-    fn body(self) -> Bytes {
-        let (prefix, length) = match self {
-            Self::Small => ("{", 2 << 10),
-            Self::Large => ("{", 64 << 10),
-            Self::Stream => (STREAM, 2 << 10),
-        };
-        let text = "x".repeat(length - 120);
-        let body = format!(
-            "{prefix}\"model\":\"model\",\"messages\":[{{\"role\":\"user\",\
-             \"content\":\"{text}\"}}]}}"
-        );
-        Bytes::from(body)
+    pub(crate) fn body(self) -> Bytes {
+        match self {
+            Self::Small => question("{", 2 << 10),
+            Self::Large => question("{", 64 << 10),
+            Self::Stream => question(STREAM, 2 << 10),
+        }
     }
+}
+
+/// A question of `length` bytes, or nearly so, that begins with `prefix`.
+pub(crate) fn question(prefix: &str, length: usize) -> Bytes {
+    let text = "x".repeat(length - 120);
+    let body = format!(
+        "{prefix}\"model\":\"model\",\"messages\":[{{\"role\":\"user\",\
+         \"content\":\"{text}\"}}]}}"
+    );
+    Bytes::from(body)
 }
 
 /// `requests` of `shape` over 64 connections, each as soon as the one before it is answered.
@@ -178,7 +182,7 @@ pub(crate) async fn chunks(gateway: &Child, streams: usize) -> Result<Vec<Durati
     Ok(all)
 }
 
-async fn connect(address: SocketAddr) -> Result<Sender, Failure> {
+pub(crate) async fn connect(address: SocketAddr) -> Result<Sender, Failure> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -186,7 +190,7 @@ async fn connect(address: SocketAddr) -> Result<Sender, Failure> {
     Ok(sender)
 }
 
-async fn ask(sender: &mut Sender, gateway: &Child, body: &Bytes) -> Result<(), Failure> {
+pub(crate) async fn ask(sender: &mut Sender, gateway: &Child, body: &Bytes) -> Result<(), Failure> {
     ask_with(sender, gateway.address(), gateway.key(), body).await
 }
 
@@ -209,7 +213,11 @@ async fn ask_with(
     Ok(())
 }
 
-fn request(address: SocketAddr, key: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Failure> {
+pub(crate) fn request(
+    address: SocketAddr,
+    key: &str,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, Failure> {
     Ok(Request::post("/v1/chat/completions")
         .header("host", address.to_string())
         .header("authorization", format!("Bearer {key}"))

@@ -1,5 +1,5 @@
 //! What the gateway costs: a whole request over loopback, through the full server and through two
-//! bare hyper proxies, in the same run.
+//! bare hyper proxies, in the same run. (Allocations are counted by `tests/allocations`.)
 //!
 //! Every program is a process of its own, so that its CPU time is its own: this one, which makes
 //! the load, a provider, and in turn
@@ -10,12 +10,14 @@
 //! - `sidecar`: the server with everything on: caller key, limits, cooldowns, usage, info logs.
 //!
 //! The three take turns, round after round, so that whatever else the machine does hits all of
-//! them; the middle round counts. `cargo bench --bench proxy` prints the table;
+//! them; the middle round counts. At the end come fresh ones, to see what memory they take with
+//! many callers. `cargo bench --bench proxy` prints the tables;
 //! `cargo bench --bench proxy -- --quick` is short and rough.
 
 mod bare;
 mod child;
 mod load;
+mod memory;
 mod provider;
 mod report;
 
@@ -80,6 +82,14 @@ async fn measure(quick: bool) -> Result<(), Failure> {
         }
     }
     table.print("an event of a stream, a hundred streams of a hundred events a second");
+    let callers = memory::affordable(if quick { 200 } else { 1_000 });
+    let mut rows = Vec::new();
+    for gateway in &gateways {
+        let role = gateway.role();
+        let idle = memory::idle(role, &to, callers).await?;
+        rows.push((role, idle, memory::live(role, &to, callers).await?));
+    }
+    report::memory(callers, &rows);
     Ok(())
 }
 

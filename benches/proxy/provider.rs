@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::time::{Interval, interval};
 
 use crate::Failure;
-use crate::child::{announce, now_nanos};
+use crate::child::now_nanos;
 
 /// Events at a steady pace, each with the time at which it was sent.
 struct Paced {
@@ -32,10 +32,8 @@ struct Events {
     has_paused: bool,
 }
 
-/// Listens and answers until the process is ended.
-pub(crate) async fn run() -> Result<(), Failure> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    announce(listener.local_addr()?)?;
+/// Answers until the process is ended.
+pub(crate) async fn run(listener: TcpListener) -> Result<(), Failure> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
@@ -48,8 +46,11 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<UnsyncBoxBody<Bytes, Infallible>>, Failure> {
     let body = request.into_body().collect().await?.to_bytes();
-    let (kind, body) = if body.starts_with(PACED_PREFIX) {
-        ("text/event-stream", Paced { left: EVENTS, pace: interval(PACE) }.boxed_unsync())
+    let paced = |pace| Paced { left: EVENTS, pace: interval(pace) }.boxed_unsync();
+    let (kind, body) = if body.starts_with(SLOW_PREFIX.as_bytes()) {
+        ("text/event-stream", paced(SLOW_PACE))
+    } else if body.starts_with(PACED_PREFIX) {
+        ("text/event-stream", paced(PACE))
     } else if body.starts_with(STREAM_PREFIX) {
         let events = Events { left: EVENTS, has_paused: false };
         ("text/event-stream", events.boxed_unsync())
@@ -118,6 +119,10 @@ impl Body for Events {
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(text.as_bytes())))))
     }
 }
+
+/// How a question begins that wants a stream that hardly moves.
+pub(crate) const SLOW_PREFIX: &str = "{\"stream\":true,\"user\":\"slow\"";
+const SLOW_PACE: Duration = Duration::from_secs(1);
 
 /// How a question begins that wants a stream at a steady pace.
 pub(crate) const PACED_PREFIX: &[u8] = b"{\"stream\":true,\"user\":\"paced\"";

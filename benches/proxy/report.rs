@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::child::Role;
 use crate::load::{Cost, Shape};
+use crate::memory::Resident;
 
 /// What the rounds of one shape have cost.
 pub(crate) struct Table {
@@ -83,6 +84,26 @@ impl Latency {
         }
         say("");
     }
+}
+
+/// One line for each gateway, with so many idle callers and with so many that read a stream.
+pub(crate) fn memory(callers: usize, gateways: &[(Role, Resident, Resident)]) {
+    say(&format!("resident memory, {callers} callers"));
+    let megabytes = |kib: u64| kib as f64 * 1_024.0 / 1e6;
+    for (role, idle, live) in gateways {
+        let grown = |of: &Resident| megabytes(of.with_callers) - megabytes(of.at_start);
+        say(&format!(
+            "  {:<10} {:>6.1} MB at start  {:>6.1} MB ({:>+6.1}) with idle connections  \
+             {:>6.1} MB ({:>+6.1}) with live streams",
+            role.name(),
+            megabytes(idle.at_start),
+            megabytes(idle.with_callers),
+            grown(idle),
+            megabytes(live.with_callers),
+            grown(live),
+        ));
+    }
+    say("");
 }
 
 /// In microseconds.
