@@ -1,5 +1,6 @@
 //! One caller's request, read once and cheap to send again.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -9,7 +10,7 @@ use http::{HeaderMap, Method};
 use uuid::fmt::Simple;
 
 use crate::callers::{CallerPermit, Delivery, LiveCaller};
-use crate::clock::{Clock, Instant};
+use crate::clock::{Instant, system_wall};
 use crate::ingest::Family;
 use crate::random;
 
@@ -30,7 +31,7 @@ pub struct Head {
     /// The caller's method.
     pub method: Method,
     /// The path, always with its `/v1` or `/v1beta` prefix.
-    pub path: String,
+    pub path: Cow<'static, str>,
     /// The query string without `?`.
     pub query: Option<String>,
     /// The caller's headers as they came; only an allow-list of them is ever sent on.
@@ -106,7 +107,7 @@ impl Head {
         Self {
             id: name.into(),
             method,
-            path,
+            path: path.into(),
             query: None,
             headers: HeaderMap::new(),
             family,
@@ -155,7 +156,7 @@ impl RequestId {
         spread[..8].copy_from_slice(&high);
         spread[8..].copy_from_slice(&low[..2]);
         // A clock before the epoch only spoils the order.
-        let millis = u64::try_from(Clock::system().wall().as_millis()).unwrap_or_default();
+        let millis = u64::try_from(system_wall().as_millis()).unwrap_or_default();
         let id = uuid::Builder::from_unix_timestamp_millis(millis, &spread).into_uuid();
         let mut text = [0; PREFIX.len() + Simple::LENGTH];
         text[..PREFIX.len()].copy_from_slice(PREFIX);

@@ -215,7 +215,7 @@ fn tokio_now() -> tokio::time::Instant {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
-fn system_wall() -> Timestamp {
+pub(crate) fn system_wall() -> Timestamp {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
         Err(before) => Timestamp(-i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX)),

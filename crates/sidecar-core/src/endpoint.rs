@@ -1,5 +1,6 @@
 //! One provider's way of serving one model, and the stack that a request to it passes.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,11 @@ pub(crate) struct Endpoint {
     pub(crate) target: Target,
     pub(crate) context_window: Option<u32>,
     pub(crate) stream_usage: StreamUsage,
+    pub(crate) cut_hook: CutHook,
 }
+
+/// Charges a stream that breaks after it has begun to the cells of its endpoint.
+pub(crate) struct CutHook(Arc<dyn Fn(Class) + Send + Sync>);
 
 /// The stack around the HTTP client `C`.
 pub(crate) type Stack<C> = Cooldown<RateLimit<Relay<Drain<Usage<FirstByte<Dispatch<C>>>>>>>;
@@ -61,7 +66,7 @@ impl Endpoint {
             // After the cells, so that a refusal of theirs takes no slot.
             .layer(RateLimitLayer::new(self.limiter.clone(), clock.clone()))
             // Outside the books, which need to see what the provider sent and the caller does not.
-            .layer(RelayLayer::new(relay).on_cut(self.cut_hook(clock)))
+            .layer(RelayLayer::new(relay).on_cut(self.cut_hook.0.clone()))
             // Outside the books, which are to see the end of what the caller does not wait for.
             .layer(self.drain(pools))
             // Inside the limits: what was refused is not an attempt and is not booked.
@@ -89,14 +94,6 @@ impl Endpoint {
     fn drain(&self, pools: &Pools) -> DrainLayer {
         let drains = self.provider.config.drain.then(|| pools.drains().clone());
         DrainLayer::new(drains).holding(&self.provider.in_flight)
-    }
-
-    /// Charges a stream that breaks after it has begun.
-    fn cut_hook(&self, clock: &Clock) -> Arc<dyn Fn(Class) + Send + Sync> {
-        let (cells, clock) = (self.cells.clone(), clock.clone());
-        Arc::new(move |class| {
-            cells.note_failure(&Verdict::of(class), clock.now(), random::unit());
-        })
     }
 
     /// Vendors hold the head of a stream back until its first token, and the head of a document
@@ -147,6 +144,20 @@ impl Endpoint {
     /// Whether a request could pass as an early probe. Reserves nothing.
     pub(crate) fn admits_early(&self, now: Instant) -> bool {
         self.cells.admits_early(now) && self.limiter.ready_at(now).is_none()
+    }
+}
+
+impl CutHook {
+    pub(crate) fn new(cells: CellSet, clock: Clock) -> Self {
+        Self(Arc::new(move |class| {
+            cells.note_failure(&Verdict::of(class), clock.now(), random::unit());
+        }))
+    }
+}
+
+impl fmt::Debug for CutHook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CutHook")
     }
 }
 

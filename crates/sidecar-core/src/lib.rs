@@ -62,6 +62,7 @@ pub mod error;
 mod fields;
 pub mod first_byte;
 pub mod ingest;
+mod joined;
 pub mod keys;
 pub mod metrics;
 pub mod openai;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use sidecar_core::Sidecar;
 use sidecar_core::client::HttpsClient;
 use sidecar_core::clock::{Clock, Instant};
 use sidecar_core::error::BoxError;
-use tower::util::BoxCloneSyncService;
-use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+use sidecar_core::ingest::Ingest;
+use sidecar_core::pool::Pool;
+use tower::{Service, ServiceBuilder, service_fn};
 
 use crate::access::{AccessBody, AccessLayer};
 use crate::auth::Gate;
@@ -18,7 +18,7 @@ use crate::config::KeySource;
 use crate::dashboard::Hub;
 use crate::guess::Guesses;
 use crate::handler;
-use crate::in_flight::InFlightLayer;
+use crate::in_flight::{InFlight, InFlightLayer};
 use crate::respond::EdgeBody;
 use crate::session::Sessions;
 
@@ -38,7 +38,7 @@ pub(crate) struct App {
 }
 
 /// The service of proxied requests.
-pub(crate) type Proxy = BoxCloneSyncService<Request<Incoming>, Response<EdgeBody>, BoxError>;
+pub(crate) type Proxy = InFlight<Ingest<Pool<HttpsClient>>>;
 
 /// The one place where the edge is put together: a service that answers every request, also with
 /// an error.
@@ -62,9 +62,6 @@ pub fn edge(
         .layer(InFlightLayer::new(max_in_flight))
         // Reads the request, chooses providers, sends.
         .service(sidecar.service(client.clone()));
-    let proxy = ServiceExt::<Request<Incoming>>::map_response(proxy, |response| {
-        response.map(|body| body.boxed_unsync())
-    });
     let started = clock.now();
     let hub = Hub::new(&sidecar, started);
     let app = Arc::new(App {
@@ -77,7 +74,7 @@ pub fn edge(
         hub,
         started,
         clock: clock.clone(),
-        proxy: BoxCloneSyncService::new(proxy),
+        proxy,
     });
     let router = service_fn(move |request| {
         let app = app.clone();

@@ -1,5 +1,6 @@
 //! Who calls the proxy: one identity out of whatever credentials a request shows.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::HeaderName;
@@ -42,21 +43,21 @@ pub(crate) fn guard_name(head: &mut Parts, callers: &Callers) {
     }
 }
 
-fn credentials(head: &Parts) -> impl Iterator<Item = String> {
+fn credentials(head: &Parts) -> impl Iterator<Item = Cow<'_, str>> {
     let bearers = head.headers.get_all(AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+        scheme.eq_ignore_ascii_case("bearer").then(|| Cow::Borrowed(token.trim()))
     });
     let named = [API_KEY, GOOG_API_KEY];
     let headers = named
         .into_iter()
         .flat_map(|name| head.headers.get_all(name))
-        .filter_map(|value| value.to_str().ok().map(|token| token.trim().to_owned()));
+        .filter_map(|value| value.to_str().ok().map(|token| Cow::Borrowed(token.trim())));
     let query = head.uri.query().unwrap_or_default().split('&').filter_map(|pair| {
         let key = pair.strip_prefix("key=")?;
-        percent_decode_str(key).decode_utf8().ok().map(Into::into)
+        percent_decode_str(key).decode_utf8().ok()
     });
-    bearers.chain(headers).chain(query).collect::<Vec<_>>().into_iter()
+    bearers.chain(headers).chain(query)
 }
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::header::IF_NONE_MATCH;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::Either;
 use hyper::body::Incoming;
 use serde_json::json;
 use sidecar_core::admin::Status;
@@ -159,7 +160,7 @@ fn admit_caller(app: &App, head: &mut Parts, family: Family) -> Result<(), Box<A
 
 async fn proxy(app: &App, request: Request<Incoming>, family: Family) -> Answer {
     match app.proxy.clone().oneshot(request).await {
-        Ok(response) => response,
+        Ok(response) => response.map(Either::Left),
         Err(error) => match error.downcast::<Error>() {
             Ok(error) => respond::failed(&error, family),
             Err(error) => respond::failed(&Error::Internal(error), family),

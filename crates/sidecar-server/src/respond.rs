@@ -1,25 +1,35 @@
 //! The answers that are made here.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Either, Full};
 use serde::Serialize;
 use serde_json::json;
 use sidecar_core::error::{BoxError, Error};
 use sidecar_core::ingest::Family;
 use sidecar_core::openai::{ErrorParts, error_body, error_response};
+use sidecar_core::pool::ResponseBody;
 
-/// The body of every answer.
-pub type EdgeBody = UnsyncBoxBody<Bytes, BoxError>;
+use crate::in_flight::InFlightBody;
+
+/// The body of every answer: a provider's, or one of our own.
+pub type EdgeBody = Either<InFlightBody<ResponseBody>, UnsyncBoxBody<Bytes, BoxError>>;
 pub(crate) type Answer = Response<EdgeBody>;
+
+/// A body that is no provider's.
+pub(crate) fn own(body: impl Body<Data = Bytes, Error = Infallible> + Send + 'static) -> EdgeBody {
+    Either::Right(body.map_err(|never| match never {}).boxed_unsync())
+}
 
 /// An answer whose body is here already.
 pub(crate) fn whole(response: Response<Bytes>) -> Answer {
-    response.map(|body| Full::new(body).map_err(|never| match never {}).boxed_unsync())
+    response.map(|body| own(Full::new(body)))
 }
 
 /// A JSON answer that nobody may keep.

@@ -1,5 +1,6 @@
 //! The cells one request has to pass.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,15 @@ use crate::verdict::{Class, Scope, Verdict};
 /// The four cells of one (provider, model): a failure is charged to the one it belongs to, and a
 /// request passes only if all of them admit it. Cells are shared with every other pair they
 /// belong to.
+///
+/// A clone costs one reference count.
+#[derive(Clone, Debug)]
+pub struct CellSet(Arc<Cells>);
+
+/// The cells of a [`CellSet`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct CellSet {
+pub struct Cells {
     /// The credential.
     pub key: Arc<Cell>,
     /// The account and model.
@@ -56,6 +63,14 @@ pub(super) struct Settlement<'a> {
     pub(super) jitter: f64,
 }
 
+impl Deref for CellSet {
+    type Target = Cells;
+
+    fn deref(&self) -> &Cells {
+        &self.0
+    }
+}
+
 impl CellSet {
     /// Four new cells of one policy, for a provider that shares none. The ramp after a probe is
     /// that of 60 requests a minute.
@@ -66,13 +81,14 @@ impl CellSet {
 
     /// These cells together.
     pub fn of(key: Arc<Cell>, quota: Arc<Cell>, endpoint: Arc<Cell>, origin: Arc<Cell>) -> Self {
-        Self { key, quota, endpoint, origin, observer: None }
+        Self(Arc::new(Cells { key, quota, endpoint, origin, observer: None }))
     }
 
     /// Tells `observer` what happens to the cells by way of this set.
     #[must_use]
     pub fn observed(self, observer: Arc<dyn TripObserver>) -> Self {
-        Self { observer: Some(observer), ..self }
+        let cells = Arc::unwrap_or_clone(self.0);
+        Self(Arc::new(Cells { observer: Some(observer), ..cells }))
     }
 
     /// When a request could pass: `None` now, or the instant to wait for.

@@ -45,7 +45,7 @@ mod strikes;
 mod trip;
 
 pub use self::cell::Cell;
-pub use self::cell_set::CellSet;
+pub use self::cell_set::{CellSet, Cells};
 pub use self::future::ResponseFuture;
 pub use self::gate::Admission;
 pub use self::layer::CooldownLayer;

@@ -69,7 +69,7 @@ impl Target {
     /// The request for `call`.
     pub(super) fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, BoxError> {
         let (head, target) = (call.head(), &*self.inner);
-        let mut path = head.path.as_str();
+        let mut path = &*head.path;
         let renamed;
         let model: Option<(Range<usize>, &[u8])> = match &head.model_place {
             ModelPlace::None => None,
@@ -82,8 +82,11 @@ impl Target {
             }
         };
         let stream_options = stream_options::edit(call, target.stream_usage);
-        let mut edits: Vec<_> = model.into_iter().chain(stream_options).collect();
-        let body = splice(call.body(), &mut edits);
+        let body = match (model, stream_options) {
+            (Some(model), Some(options)) => splice(call.body(), &mut [model, options]),
+            (Some(edit), None) | (None, Some(edit)) => splice(call.body(), &mut [edit]),
+            (None, None) => call.body().clone(),
+        };
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = target.url(path, head.query.as_deref())?;

@@ -10,13 +10,48 @@ use http_body::{Body, Frame, SizeHint};
 /// What was held back, then the rest as it comes.
 #[derive(Debug)]
 pub struct FirstByteBody<B> {
-    held: VecDeque<Bytes>,
+    held: Frames,
     /// `None` once the inner body has ended, or if the rest is of no interest.
     rest: Option<B>,
 }
 
+/// Frames in their order. One alone, as most often, takes no memory of its own.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    first: Option<Bytes>,
+    more: VecDeque<Bytes>,
+}
+
+impl Frames {
+    pub(super) fn push(&mut self, frame: Bytes) {
+        if self.is_empty() {
+            self.first = Some(frame);
+        } else {
+            self.more.push_back(frame);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Bytes> {
+        self.first.take().or_else(|| self.more.pop_front())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none() && self.more.is_empty()
+    }
+
+    fn length(&self) -> u64 {
+        self.first.iter().chain(&self.more).map(|frame| frame.len() as u64).sum()
+    }
+}
+
+impl From<Bytes> for Frames {
+    fn from(frame: Bytes) -> Self {
+        Self { first: Some(frame), more: VecDeque::new() }
+    }
+}
+
 impl<B> FirstByteBody<B> {
-    pub(super) fn new(held: VecDeque<Bytes>, rest: Option<B>) -> Self {
+    pub(super) fn new(held: Frames, rest: Option<B>) -> Self {
         Self { held, rest }
     }
 }
@@ -29,7 +64,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for FirstByteBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        if let Some(held) = self.held.pop_front() {
+        if let Some(held) = self.held.pop() {
             return Poll::Ready(Some(Ok(Frame::data(held))));
         }
         match &mut self.rest {
@@ -43,7 +78,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for FirstByteBody<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held: u64 = self.held.iter().map(|bytes| bytes.len() as u64).sum();
+        let held = self.held.length();
         let rest = self.rest.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint);
         let mut hint = SizeHint::new();
         hint.set_lower(held.saturating_add(rest.lower()));

@@ -1,6 +1,5 @@
 //! Reads an answer up to its first meaningful event.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::time::Duration;
 
@@ -12,9 +11,11 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::{FirstByteBody, Patience};
+use super::Patience;
+use super::body::{FirstByteBody, Frames};
 use crate::clock::Clock;
 use crate::error::{AttemptError, BoxError};
+use crate::joined::Joined;
 use crate::provider::Api;
 use crate::sse::is_event_stream;
 use crate::verdict::{Class, Verdict, judge, judge_event};
@@ -22,9 +23,9 @@ use crate::verdict::{Class, Verdict, judge, judge_event};
 /// What has been read of a body so far.
 #[derive(Default)]
 struct Held {
-    frames: VecDeque<Bytes>,
-    /// The same bytes in one piece.
-    text: Vec<u8>,
+    frames: Frames,
+    /// The same bytes in one piece, as far as they are looked at.
+    text: Joined,
     /// How much of `text` holds no event: whole lines that are comments, blank or of no interest.
     skipped: usize,
     ended: bool,
@@ -80,7 +81,7 @@ where
             head.status = StatusCode::BAD_REQUEST;
             head.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             head.extensions.insert(verdict);
-            Ok(Response::from_parts(head, FirstByteBody::new([words].into(), None)))
+            Ok(Response::from_parts(head, FirstByteBody::new(Frames::from(words), None)))
         }
         Front::Verdict(_) | Front::Nothing => {
             // A good answer may still say that it was the last one for now.
@@ -178,8 +179,8 @@ impl Held {
         if let Ok(mut data) = frame.into_data() {
             data.truncate(room);
             let kept = MOST_HELD.saturating_sub(self.text.len()).min(data.len());
-            self.text.extend_from_slice(&data[..kept]);
-            self.frames.push_back(data);
+            self.text.push(data.slice(..kept), 0);
+            self.frames.push(data);
         }
         // Asking again after the end is not allowed.
         self.ended = body.is_end_stream();

@@ -79,6 +79,14 @@ impl<'a> Route<'a> {
         Some(Self { family, path, model: None, needs_model, stream: false })
     }
 
+    /// The path, which takes no memory of its own if it is one of the usual ones.
+    pub(super) fn owned_path(self) -> Cow<'static, str> {
+        match USUAL.iter().find(|usual| **usual == self.path) {
+            Some(usual) => Cow::Borrowed(usual),
+            None => Cow::Owned(self.path.into_owned()),
+        }
+    }
+
     /// `/v1beta/models/{model}:{method}`, also under `/v1/`.
     fn gemini(path: &'a str) -> Option<Self> {
         let named = path
@@ -124,6 +132,9 @@ fn by_name(rest: &str) -> Option<(Family, bool)> {
     })
 }
 
+/// The paths of most requests.
+const USUAL: &[&str] =
+    &["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/embeddings", "/v1/completions"];
 const GEMINI_METHODS: &[&str] = &["generateContent", STREAM_METHOD, "embedContent", "countTokens"];
 const STREAM_METHOD: &str = "streamGenerateContent";
 const MAX_LEN: usize = 1_024;
@@ -156,7 +167,8 @@ mod tests {
                 let route = Route::of(&path).unwrap();
                 assert_eq!((route.family, route.needs_model), (family, needs_model), "{path}");
                 assert_eq!(route.path, format!("/v1/{rest}"), "{path}");
-                assert_eq!((route.model, route.stream), (None, false), "{path}");
+                assert_eq!((&route.model, route.stream), (&None, false), "{path}");
+                assert_eq!(route.owned_path(), format!("/v1/{rest}"));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, Method, Request, Uri};
 use http_body::Body;
@@ -17,8 +17,9 @@ use super::path::{Family, Route};
 use super::scan::{Document, Options, Scan, ScanError, scan};
 use crate::call::{Call, Caller, Head, ModelPlace, RequestId};
 use crate::callers::{Delivery, LiveCaller};
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
 use crate::error::Error;
+use crate::joined::Joined;
 use crate::settings::Settings;
 
 /// Reads `request` under `settings`. Everything that can be refused by its head is refused before
@@ -44,7 +45,7 @@ where
     // A caller's patience does not start anew when its upload is done.
     let deadline = patience(&parts.headers)?.map(|patience| arrived + patience);
 
-    let body = collect(body, &parts.headers, settings.max_body_bytes, clock).await?;
+    let body = collect(body, &parts.headers, settings.max_body_bytes, clock, arrived).await?;
     let received = clock.now();
     let named = named(&route, &parts.method, &parts.headers, &body)?;
     let queue_until = received + settings.queue_timeout;
@@ -64,10 +65,10 @@ where
         live_caller,
         permit: OnceLock::new(),
         method: parts.method,
-        path: route.path.into_owned(),
+        family: route.family,
+        path: route.owned_path(),
         query,
         headers: parts.headers,
-        family: route.family,
         model: named.model,
         model_place: named.place,
         stream: named.stream,
@@ -155,7 +156,13 @@ impl<'h> Kind<'h> {
 
 /// The body in one piece, at most `limit` bytes of it. A body that comes in one frame, as small
 /// ones do, is not copied.
-async fn collect<B>(body: B, headers: &HeaderMap, limit: u32, clock: &Clock) -> Result<Bytes, Error>
+async fn collect<B>(
+    body: B,
+    headers: &HeaderMap,
+    limit: u32,
+    clock: &Clock,
+    started: Instant,
+) -> Result<Bytes, Error>
 where
     B: Body<Data = Bytes>,
 {
@@ -164,13 +171,12 @@ where
     if expected > u64::from(limit) {
         return Err(Error::BodyTooLarge { limit });
     }
+    // A length that is only declared earns no more memory than this.
+    let expected = usize::try_from(expected).unwrap_or(usize::MAX).min(MOST_RESERVED);
     let mut body = pin!(body);
-    let started = clock.now();
-    // `first` as long as there is but one frame, `joined` from the second one on.
-    let (mut first, mut joined) = (Bytes::new(), BytesMut::new());
-    loop {
-        let total = first.len() + joined.len();
-        let now = clock.now();
+    let (mut whole, mut now) = (Joined::default(), started);
+    while !body.is_end_stream() {
+        let total = whole.len();
         let earned = Duration::from_secs(total as u64 / SLOWEST);
         let until = (now + SILENCE).min(started + SILENCE + earned);
         if until <= now {
@@ -185,22 +191,10 @@ where
         if data.len() > limit as usize - total {
             return Err(Error::BodyTooLarge { limit });
         }
-        if data.is_empty() {
-            continue;
-        }
-        if total == 0 {
-            first = data;
-        } else {
-            if joined.is_empty() {
-                // A length that is only declared earns no more memory than this.
-                joined.reserve((expected as usize).min(MOST_RESERVED).max(total + data.len()));
-                joined.extend_from_slice(&first);
-                first = Bytes::new();
-            }
-            joined.extend_from_slice(&data);
-        }
+        whole.push(data, expected);
+        now = clock.now();
     }
-    Ok(if joined.is_empty() { first } else { joined.freeze() })
+    Ok(whole.into_bytes())
 }
 
 /// The query, less what only a caller's credential for us can be.

@@ -10,7 +10,7 @@ use super::pools::Pools;
 use super::snapshot::Tier;
 use crate::call::{Caller, Head};
 use crate::clock::Instant;
-use crate::cooldown::{Cell, CellSet};
+use crate::cooldown::{Cell, Cells};
 use crate::endpoint::Endpoint;
 use crate::ingest::Family;
 use crate::provider::{ANY_MODEL, PoolName};
@@ -197,7 +197,7 @@ fn candidates(tier: &Tier, walk: &Walk<'_>, now: Instant) -> PoolCandidates {
 
 fn candidate(endpoint: &Endpoint, now: Instant) -> Candidate {
     let ready_at = endpoint.ready_at(now);
-    let CellSet { key, quota, endpoint: of_endpoint, origin, .. } = &endpoint.cells;
+    let Cells { key, quota, endpoint: of_endpoint, origin, .. } = &*endpoint.cells;
     let cells = [("key", key), ("quota", quota), ("endpoint", of_endpoint), ("origin", origin)];
     Candidate {
         provider: endpoint.provider.name.as_ref().into(),

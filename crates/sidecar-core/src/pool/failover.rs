@@ -1,5 +1,6 @@
 //! One request over many providers: try, go on, wait.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -282,15 +283,15 @@ impl<'a> Attempts<'a> {
         let started = pools.clock().now();
         let waiting = &mut self.waiting;
         let admitted = &mut || waiting.served();
-        let sending = async move {
+        let mut sending = pin!(async move {
             let step = attempt(pools, endpoint, client, call, early, admitted).await;
             deliver(step, endpoint, call, most).await
-        };
+        });
         let step = match call.head().deadline {
             None => sending.await,
             Some(deadline) => {
                 let deadline = pools.clock().to_tokio(deadline);
-                match tokio::time::timeout_at(deadline, sending).await {
+                match tokio::time::timeout_at(deadline, sending.as_mut()).await {
                     Ok(step) => step,
                     Err(_) => return Err(self.fault.take().unwrap_or(Error::UpstreamTimeout)),
                 }
@@ -359,7 +360,8 @@ impl<'a> Attempts<'a> {
         let Some(_leave) = self.pools.emergency().leave(pool, rpm, permille, now) else {
             return Ok(None);
         };
-        match self.attempt(endpoint, client.clone(), true).await? {
+        // In a box of its own, because it is rare and would make every request larger.
+        match Box::pin(self.attempt(endpoint, client.clone(), true)).await? {
             Step::Done(response) => Ok(Some(self.answer(response, endpoint))),
             Step::Fault(error, _) => Err(error),
             Step::Refused | Step::Failed(_) => Ok(None),

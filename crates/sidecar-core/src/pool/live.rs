@@ -126,6 +126,10 @@ impl Registry {
         &self.journal
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// What is measured.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics

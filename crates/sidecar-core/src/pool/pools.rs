@@ -26,6 +26,11 @@ use crate::verdict::Class;
 /// [`Pools::replace`] the providers yourself.
 #[derive(Clone, Debug)]
 pub struct Pools {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
     snapshot: Shared<Snapshot>,
     /// The last revision that a snapshot was given.
     revision: Arc<AtomicU64>,
@@ -62,7 +67,7 @@ impl Pools {
         let settings = Arc::new(settings);
         let empty =
             Snapshot::new(0, Vec::new(), settings.clone(), registry.clone(), ledger.clone());
-        Self {
+        let inner = Inner {
             snapshot: Shared::new(empty),
             revision: Arc::default(),
             settings: Shared::new(Settings::clone(&settings)),
@@ -73,28 +78,29 @@ impl Pools {
             emergency: Arc::default(),
             drains: Drains::new(clock.clone()),
             clock,
-        }
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Changes everything at once. What stays keeps its cooldowns, limits and health.
     pub fn replace(&self, providers: impl IntoIterator<Item = Provider>, settings: Settings) {
-        let now = self.clock.now();
+        let now = self.inner.clock.now();
         let providers: Vec<Provider> = providers.into_iter().collect();
-        let live = self.registry.live(providers, &settings, now);
-        self.settings.store(settings.clone());
-        let (registry, ledger) = (self.registry.clone(), self.ledger.clone());
-        let revision = self.revision.fetch_add(1, Ordering::Relaxed) + 1;
+        let live = self.inner.registry.live(providers, &settings, now);
+        self.inner.settings.store(settings.clone());
+        let (registry, ledger) = (self.inner.registry.clone(), self.inner.ledger.clone());
+        let revision = self.inner.revision.fetch_add(1, Ordering::Relaxed) + 1;
         let settings = Arc::new(settings);
-        self.snapshot.store(Snapshot::new(revision, live, settings, registry, ledger));
-        self.registry.sweep(now);
+        self.inner.snapshot.store(Snapshot::new(revision, live, settings, registry, ledger));
+        self.inner.registry.sweep(now);
     }
 
     /// What callers can ask for by name, sorted. Mappings of `*` have no names to show, and a model
     /// that is gone at its provider is not shown.
     pub fn models(&self) -> Vec<ModelInfo> {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.inner.snapshot.load();
         let mut models: Vec<ModelInfo> = Vec::new();
-        let now = self.clock.now();
+        let now = self.inner.clock.now();
         let enabled = snapshot.providers.iter().filter(|provider| provider.config.enabled);
         for (provider, (name, mapping)) in
             enabled.flat_map(|provider| provider.config.models.iter().map(move |m| (provider, m)))
@@ -125,31 +131,31 @@ impl Pools {
 
     /// The revision in force: how often [`Pools::replace`] has been called.
     pub fn revision(&self) -> u64 {
-        self.snapshot.load().revision
+        self.inner.snapshot.load().revision
     }
 
     /// The settings in force.
     pub fn settings(&self) -> Arc<Settings> {
-        self.settings.load()
+        self.inner.settings.load()
     }
 
     /// What was used and is not written yet.
     pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+        &self.inner.ledger
     }
 
     /// The time that all of it goes by.
     pub fn clock(&self) -> &Clock {
-        &self.clock
+        &self.inner.clock
     }
 
     pub(crate) fn shared_settings(&self) -> Shared<Settings> {
-        self.settings.clone()
+        self.inner.settings.clone()
     }
 
     /// A provider by its id, else by its name.
     pub(crate) fn provider(&self, id_or_name: &str) -> Option<Arc<LiveProvider>> {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.inner.snapshot.load();
         let find = |is_it: fn(&Provider) -> &str| {
             snapshot.providers.iter().find(|live| is_it(&live.config) == id_or_name)
         };
@@ -159,7 +165,7 @@ impl Pools {
     /// Until when and why `provider` rests as a whole: its key does, or its origin, or every model
     /// that it maps by name.
     pub(crate) fn rest(&self, provider: &LiveProvider, now: Instant) -> Option<Rest> {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.inner.snapshot.load();
         let resting = |cell: &Cell| {
             let state = cell.state_at(now);
             state.until.map(|until| (until, state.class))
@@ -189,7 +195,7 @@ impl Pools {
 
     /// Ends every rest of `provider`, of whatever model, and forgets why.
     pub(crate) fn reset(&self, provider: &LiveProvider) {
-        self.registry.reset(&provider.config);
+        self.inner.registry.reset(&provider.config);
         provider.health.reset();
     }
 
@@ -199,46 +205,46 @@ impl Pools {
         provider: &Arc<LiveProvider>,
         model: Option<&str>,
     ) -> Option<Endpoint> {
-        self.snapshot.load().endpoint_of(provider, model)
+        self.inner.snapshot.load().endpoint_of(provider, model)
     }
 
     pub(crate) fn providers(&self) -> Vec<Arc<LiveProvider>> {
-        self.snapshot.load().providers.clone()
+        self.inner.snapshot.load().providers.clone()
     }
 
     pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
+        &self.inner.registry
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        self.registry.metrics()
+        self.inner.registry.metrics()
     }
 
     /// How often a resting provider was tried early because nothing else was left.
     pub fn emergency_count(&self) -> u64 {
-        self.emergency.count()
+        self.inner.emergency.count()
     }
 
     /// How many requests wait for a free slot.
     pub fn queue_depth(&self) -> u32 {
-        self.queue.depth()
+        self.inner.queue.depth()
     }
 
     /// The answers that are read on without their callers.
     pub(crate) fn drains(&self) -> &Drains {
-        &self.drains
+        &self.inner.drains
     }
 
     pub(super) fn emergency(&self) -> &Emergency {
-        &self.emergency
+        &self.inner.emergency
     }
 
     pub(super) fn budget(&self) -> &RetryBudget {
-        &self.budget
+        &self.inner.budget
     }
 
     pub(super) fn queue(&self) -> &Queue {
-        &self.queue
+        &self.inner.queue
     }
 
     /// What `call` may cost at the dearest provider of its model, in pico-USD; 0 if none has a
@@ -251,7 +257,7 @@ impl Pools {
     }
 
     pub(super) fn plan(&self, head: &Head) -> Option<Arc<ModelPlan>> {
-        let snapshot = self.snapshot.load();
+        let snapshot = self.inner.snapshot.load();
         match &head.model {
             Some(model) => snapshot.model(model),
             None => snapshot.without_model(),

@@ -10,7 +10,7 @@ use http::HeaderValue;
 use super::live::{CellKey, LiveProvider, Registry};
 use crate::cooldown::CellSet;
 use crate::dispatch::Target;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{CutHook, Endpoint};
 use crate::provider::{ANY_MODEL, Mapping, PoolName};
 use crate::settings::Settings;
 use crate::usage::{Ledger, Meter};
@@ -222,6 +222,7 @@ impl Snapshot {
         Some(Endpoint {
             provider: provider.clone(),
             model: model.clone(),
+            cut_hook: CutHook::new(cells.clone(), self.registry.clock().clone()),
             cells,
             limiter: provider.limiter.clone(),
             meter: meter.measured(metrics),

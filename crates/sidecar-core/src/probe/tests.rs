@@ -303,7 +303,7 @@ async fn a_key_that_may_never_list_is_not_rested() {
 #[tokio::test(start_paused = true)]
 async fn an_origin_that_cannot_be_reached_time_and_again_rests() {
     let mut rig = Rig::scripted(&[Reset; 5]).await;
-    let origin = rig.endpoint().cells.origin;
+    let origin = rig.endpoint().cells.origin.clone();
     for _ in 0..5 {
         assert!(!rig.rests(&origin));
         rig.next_round().await;
@@ -323,7 +323,7 @@ async fn an_origin_comes_back_with_any_answer_of_the_vendors_own() {
         (Hang, false),
     ] {
         let mut rig = Rig::scripted(&[reply]).await;
-        let origin = rig.endpoint().cells.origin;
+        let origin = rig.endpoint().cells.origin.clone();
         rig.rest_long(&origin, Class::Unreachable).await;
         assert_eq!(rig.next_round().await, 1);
         assert_eq!(rig.rests(&origin), !comes_back, "{reply:?}");

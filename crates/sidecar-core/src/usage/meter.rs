@@ -14,8 +14,12 @@ use crate::provider::Cost;
 use crate::verdict::Class;
 
 /// Where the attempts at one (provider, model) are booked, and at which price.
+/// A clone costs one reference count.
 #[derive(Clone, Debug)]
-pub struct Meter {
+pub struct Meter(Arc<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
     ledger: Ledger,
     provider: Arc<str>,
     model: Arc<str>,
@@ -71,28 +75,29 @@ impl Meter {
         model: impl Into<Arc<str>>,
         cost: Option<Cost>,
     ) -> Self {
-        Self { ledger, provider: provider.into(), model: model.into(), cost, metrics: None }
+        let (provider, model) = (provider.into(), model.into());
+        Self(Arc::new(Inner { ledger, provider, model, cost, metrics: None }))
     }
 
     /// For a model that nobody entered but the caller named: one of more than 64 characters is
     /// booked as `(other)`.
     #[must_use]
-    pub fn with_callers_model(mut self) -> Self {
-        if self.model.chars().nth(LONGEST_CALLERS_MODEL).is_some() {
-            self.model = OTHER.into();
+    pub fn with_callers_model(self) -> Self {
+        if self.0.model.chars().nth(LONGEST_CALLERS_MODEL).is_none() {
+            return self;
         }
-        self
+        Self(Arc::new(Inner { model: OTHER.into(), ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// Counts by `metrics` too.
     #[must_use]
     pub(crate) fn measured(self, metrics: Arc<EndpointMetrics>) -> Self {
-        Self { metrics: Some(metrics), ..self }
+        Self(Arc::new(Inner { metrics: Some(metrics), ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// Counts how the beginning of an answer was judged; that is not on the books.
     pub(crate) fn judged(&self, class: Class) {
-        if let Some(metrics) = &self.metrics {
+        if let Some(metrics) = &self.0.metrics {
             metrics.judged(class);
         }
     }
@@ -108,9 +113,9 @@ impl Meter {
             cached_tokens: tokens.cached,
             cache_write_tokens: tokens.cache_write,
             reasoning_tokens: tokens.reasoning,
-            cost_pico_usd: self.cost.map_or(0, |cost| tokens.cost(&cost)),
+            cost_pico_usd: self.0.cost.map_or(0, |cost| tokens.cost(&cost)),
             estimated: is_estimated.into(),
-            unpriced: self.cost.is_none().into(),
+            unpriced: self.0.cost.is_none().into(),
             latency_us: micros(attempt.latency),
             first_byte_us: attempt.first_byte.map_or(0, micros),
             first_byte_count: attempt.first_byte.is_some().into(),
@@ -120,12 +125,12 @@ impl Meter {
         };
         let row = Row {
             hour: now.hour(),
-            provider: self.provider.clone(),
-            model: self.model.clone(),
+            provider: self.0.provider.clone(),
+            model: self.0.model.clone(),
             caller: caller.0.clone(),
         };
-        self.ledger.add(row, &counts, now);
-        if let Some(metrics) = &self.metrics {
+        self.0.ledger.add(row, &counts, now);
+        if let Some(metrics) = &self.0.metrics {
             metrics.book(&counts, attempt.latency, attempt.first_byte);
         }
         counts.cost_pico_usd

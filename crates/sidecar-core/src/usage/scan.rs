@@ -2,8 +2,8 @@
 
 mod lexer;
 
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use memchr::memchr;
 
 use self::lexer::{Event, Lexer, Usage};
@@ -64,10 +64,15 @@ impl Scanner {
         if is_event_stream(headers) {
             return Self::new(Kind::Events(Line::Name(0)));
         }
-        match headers.get(CONTENT_TYPE).map(|value| value.as_bytes().to_ascii_lowercase()) {
-            Some(value) if !value.starts_with(b"application/json") => Self::opaque(),
-            // Some servers name no type at all for their JSON.
-            _ => Self::new(Kind::Document),
+        let is_json = |value: &HeaderValue| {
+            let start = value.as_bytes().get(..JSON.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(JSON))
+        };
+        // Some servers name no type at all for their JSON.
+        if headers.get(CONTENT_TYPE).is_none_or(is_json) {
+            Self::new(Kind::Document)
+        } else {
+            Self::opaque()
         }
     }
 
@@ -209,6 +214,7 @@ fn feed_lines(mut line: Line, mut piece: &[u8], lexer: &mut Lexer, sum: &mut Sum
 }
 
 const DATA: &[u8] = b"data:";
+const JSON: &[u8] = b"application/json";
 
 #[cfg(test)]
 mod tests;

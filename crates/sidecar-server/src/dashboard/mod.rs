@@ -14,7 +14,6 @@ pub(crate) use self::hub::Hub;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::BodyExt as _;
 
 use self::feed::Feed;
 use crate::respond::{self, Answer};
@@ -37,7 +36,7 @@ pub(crate) async fn watch(
         Err(error) => return respond::detail(error.status(), &error.detail(), error.field()),
     };
     let feed = Feed::new(snapshot, events, hub.clone(), slot, Box::new(is_valid));
-    let mut answer = Response::new(feed.map_err(|never| match never {}).boxed_unsync());
+    let mut answer = Response::new(respond::own(feed));
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -1,7 +1,5 @@
 //! Which cell is charged, and what the others learn.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::verdict::Scope;
 
@@ -156,7 +154,12 @@ fn a_good_answer_ends_the_rest_of_every_cell() {
 #[test]
 fn a_shared_cell_rests_for_every_set_that_has_it() {
     let (one, other) = (set(), set());
-    let other = CellSet::of(other.key, other.quota, Arc::clone(&one.endpoint), other.origin);
+    let other = CellSet::of(
+        other.key.clone(),
+        other.quota.clone(),
+        one.endpoint.clone(),
+        other.origin.clone(),
+    );
     settle_until_refused(&one, &Verdict::of(Class::Overloaded), at(0));
     assert!(enter(&other, at(1)).is_err());
     let apart = set();

@@ -215,7 +215,12 @@ fn a_new_start_clears_the_suspicion() {
 fn a_suspect_is_shared_with_every_set_that_has_the_endpoint() {
     let (one, _waiting) = hanging();
     let other = set();
-    let other = CellSet::of(other.key, other.quota, one.endpoint.clone(), other.origin);
+    let other = CellSet::of(
+        other.key.clone(),
+        other.quota.clone(),
+        one.endpoint.clone(),
+        other.origin.clone(),
+    );
     enter(&other, at(16)).unwrap();
     assert!(enter(&one, at(16)).is_err());
     assert!(enter(&other, at(16)).is_err());
@@ -225,7 +230,12 @@ fn a_suspect_is_shared_with_every_set_that_has_the_endpoint() {
 fn a_suspect_that_refuses_keeps_no_lease_of_the_other_cells() {
     let (one, _waiting) = hanging();
     let other = set();
-    let other = CellSet::of(other.key, other.quota, one.endpoint.clone(), other.origin);
+    let other = CellSet::of(
+        other.key.clone(),
+        other.quota.clone(),
+        one.endpoint.clone(),
+        other.origin.clone(),
+    );
     let now = trip(&one.key, Class::RateLimited, at(0));
     enter(&other, now).unwrap();
     assert!(enter(&one, now).is_err());
