@@ -22,6 +22,7 @@ pub mod logs;
 pub mod metrics;
 mod models;
 mod openapi;
+mod prewarm;
 mod respond;
 pub mod routes;
 pub mod run;

@@ -19,6 +19,7 @@ use crate::banner;
 use crate::config::{Config, ConfigError};
 use crate::listen::{self, Limits, Listener};
 use crate::metrics::{self, Exporter, Recorder};
+use crate::prewarm;
 
 /// Why the server did not start, or did not stop well.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +116,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     }
     tracing::info!(addr = %address, version = env!("CARGO_PKG_VERSION"), "listening");
     let gate = Gate::new(server.admin_token, server.allow_anonymous).hosts(server.hosts);
+    let prewarming = tokio::spawn(prewarm::run(sidecar.clone(), client.clone()));
     let edge = app::edge(sidecar.clone(), client, gate, server.key_source);
     let shutdown = async move {
         let signal = tokio::select! {
@@ -127,6 +129,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let probing = tokio::spawn(prober.run(sidecar.https_client()?));
     let backing_up = tokio::spawn(backup::run(sidecar.clone()));
     let drained = listen::serve(listener, edge, Limits::default(), shutdown).await;
+    prewarming.abort();
     probing.abort();
     backing_up.abort();
     if let Some((_, exporting)) = exporting {

@@ -153,6 +153,9 @@ pub(crate) struct Fields {
     /// Read an answer on that its caller leaves, so that it is billed exactly (default: false).
     #[arg(long, value_name = "BOOL")]
     pub(crate) drain: Option<bool>,
+    /// Speak HTTP/2 to the provider if it can, over https (default: false).
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) http2: Option<bool>,
     /// Start from a provider as the admin API takes it, in JSON; other flags win over it.
     #[arg(long, value_name = "FILE")]
     pub(crate) json_file: Option<PathBuf>,
@@ -289,6 +292,7 @@ mod tests {
             (["set", "nim", "--model", "a="], ErrorKind::ValueValidation),
             (["set", "nim", "--pool", "third"], ErrorKind::InvalidValue),
             (["set", "nim", "--drain", "yes"], ErrorKind::InvalidValue),
+            (["set", "nim", "--http2", "yes"], ErrorKind::InvalidValue),
             (["set", "nim", "--unset", "name"], ErrorKind::InvalidValue),
         ] {
             assert_eq!(parse(&args).unwrap_err(), kind, "{args:?}");

@@ -47,6 +47,8 @@ pub struct ProviderView {
     pub pool: PoolName,
     /// Whether an answer that its caller leaves is read to its end.
     pub drain: bool,
+    /// Whether it is spoken to by HTTP/2 if it can be.
+    pub http2: bool,
     /// Whether the operator wants it used.
     pub enabled: bool,
     /// How it is.
@@ -138,6 +140,7 @@ impl Admin {
             account: config.account.clone(),
             pool: config.pool,
             drain: config.drain,
+            http2: config.http2,
             enabled: config.enabled,
             status,
             status_reason: rest.and_then(|(_, class)| class).map(Class::kind),

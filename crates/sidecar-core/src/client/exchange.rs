@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use http::Extensions;
 use hyper_util::client::legacy;
 
-/// Follows one connection: a request is written, an answer is read, and so on. It travels with
-/// hyper-util's description of the connection, so that an error can be asked for it.
+/// Follows one connection of HTTP/1.1: a request is written, an answer is read, and so on. It
+/// travels with hyper-util's description of the connection, so that an error can be asked for it.
 ///
 /// Only the connection's own task changes it. Whoever asks has got the connection's last error
 /// from that task, which orders the two.

@@ -1,10 +1,13 @@
 //! The default HTTPS client: hyper-util's pool over rustls.
 //!
-//! HTTP/1.1, TCP_NODELAY, connections kept for 30 s, the machine's root certificates or Mozilla's.
+//! HTTP/1.1, and HTTP/2 for the requests that ask for it ([`crate::dispatch::PreferHttp2`]) where
+//! the provider speaks it. TCP_NODELAY, connections kept for 30 s, the machine's root certificates
+//! or Mozilla's.
 //! Addresses are checked when they are resolved, so that no name can lead to a metadata service.
 //!
 //! A kept connection that the provider has closed meanwhile is not the caller's problem: a request
-//! that meets one is sent once more, on a new connection.
+//! that meets one is sent once more, on a new connection. So is one that a provider refused by
+//! HTTP/2 before it touched it.
 //!
 //! What a provider can send is bounded: a head of 64 KiB and 100 headers, none of them folded over
 //! several lines. Any number of 1xx answers is passed over without being kept; the wait for the
@@ -12,6 +15,8 @@
 
 mod connector;
 mod exchange;
+mod http2;
+mod prewarm;
 mod resolver;
 mod watched;
 
@@ -32,6 +37,8 @@ use tower::Service;
 
 use self::connector::CheckedConnector;
 use self::exchange::is_stale;
+use self::http2::Http2Client;
+use self::prewarm::PrewarmedConnector;
 use self::resolver::CheckedResolver;
 use self::watched::WatchedConnector;
 use crate::clock::Clock;
@@ -46,9 +53,12 @@ pub struct HttpsClient {
 
 #[derive(Debug)]
 struct Clients {
-    pooled: Client<WatchedConnector, Full<Bytes>>,
+    pooled: Client<PrewarmedConnector, Full<Bytes>>,
     /// Makes a new connection for every request.
     unpooled: Client<WatchedConnector, Full<Bytes>>,
+    /// That of `pooled`.
+    connector: PrewarmedConnector,
+    http2: Http2Client,
     clock: Clock,
 }
 
@@ -65,29 +75,39 @@ impl HttpsClient {
 
     /// Follows the setting `upstream_private`.
     pub(crate) fn following(settings: Shared<Settings>) -> Result<Self, ClientError> {
+        Self::trusting(roots(), settings)
+    }
+
+    fn trusting(
+        roots: rustls::RootCertStore,
+        settings: Shared<Settings>,
+    ) -> Result<Self, ClientError> {
         let mut http = HttpConnector::new_with_resolver(CheckedResolver::new(settings.clone()));
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(Duration::from_secs(5)));
         http.set_keepalive(Some(Duration::from_secs(30)));
-        let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(tls_config()?)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(CheckedConnector::new(http, settings));
-        let connector = WatchedConnector::new(https);
+        let tcp = CheckedConnector::new(http, settings);
+        let tls = tls_config(roots)?;
+        let https = || {
+            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http()
+        };
+        let unwarmed = WatchedConnector::new(https().enable_http1().wrap_connector(tcp.clone()));
+        let both = https().enable_http1().enable_http2().wrap_connector(tcp);
+        let clock = Clock::system();
+        let http2 = Http2Client::new(WatchedConnector::new(both), clock.clone());
+        let connector = PrewarmedConnector::new(unwarmed.clone());
         let mut builder = Client::builder(TokioExecutor::new());
         builder
-            .pool_idle_timeout(Duration::from_secs(30))
+            .pool_idle_timeout(KEPT)
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             // The number of headers is left at hyper's 100: naming one costs an allocation an
             // answer.
             .http1_max_buf_size(MOST_READ);
         let pooled = builder.build(connector.clone());
-        let unpooled = builder.pool_max_idle_per_host(0).build(connector);
-        let clock = Clock::system();
-        Ok(Self { clients: Arc::new(Clients { pooled, unpooled, clock }) })
+        let unpooled = builder.pool_max_idle_per_host(0).build(unwarmed);
+        Ok(Self { clients: Arc::new(Clients { pooled, unpooled, connector, http2, clock }) })
     }
 }
 
@@ -128,17 +148,25 @@ impl Service<Request<Full<Bytes>>> for HttpsClient {
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
-        Box::pin(self.clients.clone().send(request))
+        let clients = self.clients.clone();
+        if http2::is_asked_for(&request) {
+            return Box::pin(async move { clients.http2.send(request).await });
+        }
+        Box::pin(clients.send(request))
     }
 }
 
-fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
+fn roots() -> rustls::RootCertStore {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         // A minimal image has no certificates of its own.
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
+    roots
+}
+
+fn tls_config(roots: rustls::RootCertStore) -> Result<rustls::ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     Ok(rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -146,6 +174,8 @@ fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
         .with_no_client_auth())
 }
 
+/// How long a connection without requests is kept.
+const KEPT: Duration = Duration::from_secs(30);
 /// The most that is read of a head, and of a body at a time, in bytes.
 const MOST_READ: usize = 64 << 10;
 /// How soon a connection that had been given up shows it.
@@ -153,3 +183,5 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_server;

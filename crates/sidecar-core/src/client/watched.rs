@@ -35,6 +35,10 @@ pub(super) struct Watched<T> {
     exchange: Exchange,
 }
 
+/// What [`WatchedConnector`] connects.
+// The inner adapter is there because hyper's way of reading does not say how much was read.
+pub(super) type WatchedStream = Watched<TokioIo<Stream>>;
+
 type Stream = MaybeHttpsStream<<CheckedConnector as Service<Uri>>::Response>;
 
 impl WatchedConnector {
@@ -50,8 +54,7 @@ impl<T> Watched<T> {
 }
 
 impl Service<Uri> for WatchedConnector {
-    // The inner adapter is there because hyper's way of reading does not say how much was read.
-    type Response = TokioIo<Watched<TokioIo<Stream>>>;
+    type Response = TokioIo<WatchedStream>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
@@ -70,7 +73,14 @@ impl Service<Uri> for WatchedConnector {
 
 impl<T: Connection> Connection for Watched<T> {
     fn connected(&self) -> Connected {
-        self.inner.connected().extra(self.exchange.clone())
+        let connected = self.inner.connected();
+        // Requests share a connection of HTTP/2, and it talks of itself as well: what passes says
+        // nothing of any one of them.
+        if connected.is_negotiated_h2() {
+            connected
+        } else {
+            connected.extra(self.exchange.clone())
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod future;
 mod headers;
 mod layer;
+mod prefer_http2;
 mod sent;
 mod service;
 mod target;
@@ -14,5 +15,8 @@ mod url;
 pub use self::future::ResponseFuture;
 pub(crate) use self::headers::response_headers;
 pub use self::layer::DispatchLayer;
+pub use self::prefer_http2::PreferHttp2;
+#[cfg(feature = "client")]
+pub(crate) use self::sent::was_refused;
 pub use self::service::Dispatch;
 pub use self::target::Target;

@@ -10,8 +10,8 @@ use http::header::HOST;
 use http::{HeaderName, HeaderValue, Request, Uri};
 use http_body_util::Full;
 
-use super::headers;
 use super::url::{JoinError, join};
+use super::{PreferHttp2, headers};
 use crate::call::{Call, ModelPlace};
 use crate::error::BoxError;
 use crate::ingest::{Family, json_string, splice};
@@ -23,6 +23,7 @@ use crate::url::BaseUrl;
 #[derive(Clone, Debug)]
 pub struct Target {
     inner: Arc<Inner>,
+    http2: bool,
 }
 
 #[derive(Debug)]
@@ -58,7 +59,13 @@ impl Target {
             stream_usage,
             usual: OnceLock::new(),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self { inner: Arc::new(inner), http2: false })
+    }
+
+    /// Whether its requests carry [`PreferHttp2`]; at first they do not.
+    #[must_use]
+    pub fn http2(self, preferred: bool) -> Self {
+        Self { http2: preferred, ..self }
     }
 
     /// The provider's name for the model.
@@ -90,6 +97,9 @@ impl Target {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = head.method.clone();
         *request.uri_mut() = target.url(path, head.query.as_deref())?;
+        if self.http2 {
+            request.extensions_mut().insert(PreferHttp2);
+        }
         *request.headers_mut() = headers::request_headers(&head.headers, &[]);
         let headers = request.headers_mut();
         headers.insert(HOST, target.host.clone());
@@ -115,5 +125,37 @@ impl Inner {
             let _ = self.usual.set((path.into(), url.clone()));
         }
         Ok(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::error::Error;
+    use crate::ingest::IngestLayer;
+    use crate::settings::Settings;
+
+    async fn as_it_is(call: Call) -> Result<Call, Error> {
+        Ok(call)
+    }
+
+    #[tokio::test]
+    async fn only_who_is_to_get_http2_is_marked() {
+        let base_url = BaseUrl::parse("https://a.example/v1").unwrap();
+        let (api, key) = (Api::default(), Secret::new("sk-0123456789"));
+        let target = Target::new(base_url, api, &key, "native", StreamUsage::default()).unwrap();
+        let request = Request::post("/v1/chat/completions")
+            .header("content-type", "application/json")
+            .body(Full::<Bytes>::from(r#"{"model": "m"}"#))
+            .unwrap();
+        let ingest = IngestLayer::new(Settings::default(), Clock::simulated());
+        let call = ingest.layer(service_fn(as_it_is)).oneshot(request).await.unwrap();
+        for (target, marked) in [(target.clone(), false), (target.http2(true), true)] {
+            let request = target.request(&call).unwrap();
+            assert_eq!(request.extensions().get::<PreferHttp2>().is_some(), marked);
+        }
     }
 }

@@ -201,7 +201,8 @@ impl Snapshot {
             native,
             mapping.stream_usage,
         )
-        .ok()?;
+        .ok()?
+        .http2(config.http2);
         let rpm = provider.limiter.rpm().get();
         let origin = config.base_url.origin();
         let keys = [

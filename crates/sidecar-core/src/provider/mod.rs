@@ -53,6 +53,8 @@ pub struct Provider {
     pub pool: PoolName,
     /// Whether an answer that its caller leaves is read to its end, for an exact bill.
     pub drain: bool,
+    /// Whether it is spoken to by HTTP/2 if it can be, over TLS.
+    pub http2: bool,
     /// Whether the operator wants it used.
     pub enabled: bool,
     /// Canonical model name to mapping. The name `*` serves every model by its own name.

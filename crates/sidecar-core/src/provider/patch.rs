@@ -87,6 +87,8 @@ pub struct ProviderPatch {
     pub pool: Option<PoolName>,
     /// Whether to read an answer on that its caller leaves.
     pub drain: Option<bool>,
+    /// Whether to speak HTTP/2 to it if it can, over `https`.
+    pub http2: Option<bool>,
     /// Whether to use it.
     pub enabled: Option<bool>,
     /// Replaces all mappings.
@@ -179,6 +181,7 @@ impl ProviderPatch {
             account: None,
             pool: PoolName::default(),
             drain: false,
+            http2: false,
             enabled: true,
             models: BTreeMap::new(),
             source: Source::default(),
@@ -248,6 +251,7 @@ impl ProviderPatch {
         }
         next.pool = self.pool.unwrap_or(next.pool);
         next.drain = self.drain.unwrap_or(next.drain);
+        next.http2 = self.http2.unwrap_or(next.http2);
         next.enabled = self.enabled.unwrap_or(next.enabled);
         if let Some(models) = self.model_mappings {
             next.models = valid_models(models)?;

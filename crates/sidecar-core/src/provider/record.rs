@@ -36,6 +36,8 @@ pub(crate) struct ProviderRecord {
     pool: PoolName,
     #[serde(default)]
     drain: bool,
+    #[serde(default)]
+    http2: bool,
     enabled: bool,
     models: BTreeMap<String, Mapping>,
     source: Source,
@@ -71,6 +73,7 @@ impl ProviderRecord {
             account: provider.account,
             pool: provider.pool,
             drain: provider.drain,
+            http2: provider.http2,
             enabled: provider.enabled,
             models: provider.models,
             source: provider.source,
@@ -116,6 +119,7 @@ impl ProviderRecord {
             account: self.account,
             pool: self.pool,
             drain: self.drain,
+            http2: self.http2,
             enabled: self.enabled,
             models: self.models,
             source: self.source,
@@ -153,6 +157,6 @@ mod tests {
             "models": {}, "source": "webui", "created_at": "2026-01-01T00:00:00Z",
             "updated_at": "2026-01-01T00:00:00Z"}"#;
         let record = ProviderRecord::from_bytes(&[&[VERSION][..], json.as_bytes()].concat());
-        assert!(record.is_some_and(|record| !record.drain));
+        assert!(record.is_some_and(|record| !record.drain && !record.http2));
     }
 }

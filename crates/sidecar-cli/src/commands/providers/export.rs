@@ -55,7 +55,7 @@ fn portable(provider: &Value) -> Value {
 
 /// A list of what is written, not of what is left out: a field that holds a secret in some later
 /// version is not exported by oversight.
-const PORTABLE: [&str; 16] = [
+const PORTABLE: [&str; 17] = [
     "name",
     "label",
     "api_base_url",
@@ -70,6 +70,7 @@ const PORTABLE: [&str; 16] = [
     "pool",
     "enabled",
     "drain",
+    "http2",
     "model_mappings",
     "metadata",
 ];

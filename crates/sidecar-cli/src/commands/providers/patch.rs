@@ -75,8 +75,10 @@ impl Patch {
                 patch.set(field, number);
             }
         }
-        if let Some(drain) = flags.drain {
-            patch.set("drain", drain);
+        for (field, flag) in [("drain", flags.drain), ("http2", flags.http2)] {
+            if let Some(flag) = flag {
+                patch.set(field, flag);
+            }
         }
         Ok(patch)
     }
@@ -208,10 +210,12 @@ mod tests {
             rpm: Some(35),
             pool: Some("fallback".to_owned()),
             drain: Some(false),
+            http2: Some(true),
             ..Fields::default()
         };
         let patch = Patch::from_flags(&flags).unwrap();
-        assert_eq!(sent(&patch), json!({"rpm_limit": 35, "pool": "fallback", "drain": false}));
+        let expected = json!({"rpm_limit": 35, "pool": "fallback", "drain": false, "http2": true});
+        assert_eq!(sent(&patch), expected);
         assert!(Patch::from_flags(&Fields::default()).unwrap().is_empty());
     }
 

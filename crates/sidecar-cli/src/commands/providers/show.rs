@@ -68,7 +68,7 @@ fn per_mtok(usd: f64) -> String {
 }
 
 /// The fields people look for first, in order; whatever else there is comes after them.
-const FIRST: [&str; 21] = [
+const FIRST: [&str; 22] = [
     "name",
     "id",
     "label",
@@ -88,6 +88,7 @@ const FIRST: [&str; 21] = [
     "first_token_timeout_seconds",
     "idle_timeout_seconds",
     "drain",
+    "http2",
     "health",
     "rate_limiter",
 ];

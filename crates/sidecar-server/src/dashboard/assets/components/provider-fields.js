@@ -35,6 +35,7 @@ export const BLANK = {
   first_token_timeout_seconds: 60,
   idle_timeout_seconds: 60,
   drain: false,
+  http2: false,
   model_mappings: {},
   metadata: {},
 };
@@ -65,6 +66,7 @@ export function providerFields({ start, isNew, keyHint, rate, others, needsKey, 
     account: optionalLine('account', start.account, { maxlength: 64 }),
     ...Object.fromEntries(TIMEOUTS.map((name) => [name, seconds(name, start[name])])),
     drain: flag('drain', start.drain),
+    http2: flag('http2', start.http2),
     model_mappings: { get: mappings.value, set: mappings.setValue },
     metadata: json('metadata', start.metadata),
   };
@@ -107,6 +109,7 @@ function parts(all, mappings, isNew) {
         {},
         h('div.fields.three', {}, TIMEOUTS.map(node)),
         h('div.field', {}, node('drain'), h('p.hint', {}, t('hint.drain'))),
+        h('div.field', {}, node('http2'), h('p.hint', {}, t('hint.http2'))),
         node('metadata'),
       ),
     ),
