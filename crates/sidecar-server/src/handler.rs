@@ -15,7 +15,7 @@ use sidecar_core::ingest::Family;
 use tower::ServiceExt as _;
 
 use crate::admin::Trail;
-use crate::app::App;
+use crate::app::{App, Proxy};
 use crate::auth::{Actor, Credential, Stopped, peer_of};
 use crate::caller::{Identity, guard_name, identify};
 use crate::respond::{self, Answer};
@@ -23,7 +23,7 @@ use crate::routes::{Action, Found, find, is_of_operator};
 use crate::{admin, dashboard, models, session, target};
 
 /// Answers `request`.
-pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
+pub(crate) async fn handle(app: &App, proxy: &Proxy, request: Request<Incoming>) -> Answer {
     let (mut head, body) = request.into_parts();
     let family = Family::of_path(head.uri.path()).unwrap_or(Family::OpenAi);
     if let Some(message) = target::refusal(&head) {
@@ -69,7 +69,7 @@ pub(crate) async fn handle(app: &App, request: Request<Incoming>) -> Answer {
         Action::Ready => ready(app),
         Action::Models => models::list(app, head.extensions.get()),
         Action::Model => models::one(app, head.extensions.get(), id.unwrap_or_default()),
-        Action::Proxy => proxy(app, Request::from_parts(head, body), family).await,
+        Action::Proxy => pass_on(proxy, Request::from_parts(head, body), family).await,
         Action::Login => session::log_in(app, &head, body).await,
         Action::DashboardPage => dashboard::page(head.headers.get(IF_NONE_MATCH)),
         Action::DashboardAsset => asset(id.unwrap_or_default(), head.headers.get(IF_NONE_MATCH)),
@@ -158,8 +158,8 @@ fn admit_caller(app: &App, head: &mut Parts, family: Family) -> Result<(), Box<A
     }
 }
 
-async fn proxy(app: &App, request: Request<Incoming>, family: Family) -> Answer {
-    match app.proxy.clone().oneshot(request).await {
+async fn pass_on(proxy: &Proxy, request: Request<Incoming>, family: Family) -> Answer {
+    match proxy.clone().oneshot(request).await {
         Ok(response) => response.map(Either::Left),
         Err(error) => match error.downcast::<Error>() {
             Ok(error) => respond::failed(&error, family),

@@ -45,7 +45,8 @@ fn start(args: &Args) -> Result<(), RunError> {
     if args.check {
         return check(&config);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // Requests are served by threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(RunError::Signal)?;

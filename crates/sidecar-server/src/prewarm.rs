@@ -12,9 +12,9 @@ use tokio::task::JoinSet;
 /// An origin, and whether it is to be spoken to by HTTP/2.
 type Target = (String, bool);
 
-/// Connects `client` to the origins of all enabled providers, at once and to those that come later
-/// when they come. Never ends.
-pub(crate) async fn run(sidecar: Sidecar, client: HttpsClient) {
+/// Connects `client`, one of so many, to the origins of all enabled providers, at once and to those
+/// that come later when they come. Never ends.
+pub(crate) async fn run(sidecar: Sidecar, client: HttpsClient, clients: usize) {
     let clock = sidecar.pools().clock().clone();
     let (mut revision, mut known) = (None, BTreeSet::new());
     loop {
@@ -22,7 +22,8 @@ pub(crate) async fn run(sidecar: Sidecar, client: HttpsClient) {
         if revision != current {
             revision = current;
             let targets = targets(&sidecar.admin().providers());
-            connect(&client, targets.difference(&known).cloned()).await;
+            connect(&client, targets.difference(&known).take(MOST_TARGETS / clients).cloned())
+                .await;
             known = targets;
         }
         clock.sleep_until(clock.now() + TICK).await;
@@ -41,7 +42,7 @@ fn targets(providers: &[ProviderView]) -> BTreeSet<Target> {
 
 async fn connect(client: &HttpsClient, targets: impl Iterator<Item = Target>) {
     let mut connecting = JoinSet::new();
-    for (origin, http2) in targets.take(MOST_TARGETS) {
+    for (origin, http2) in targets {
         if connecting.len() == AT_A_TIME {
             connecting.join_next().await;
         }
@@ -57,7 +58,7 @@ async fn connect(client: &HttpsClient, targets: impl Iterator<Item = Target>) {
 
 /// How often to look whether the configuration has changed.
 const TICK: Duration = Duration::from_secs(1);
-/// The others are left to their first requests.
+/// For all clients together; the others are left to their first requests.
 const MOST_TARGETS: usize = 64;
 /// What is started is busy enough with its first callers.
 const AT_A_TIME: usize = 8;
@@ -103,7 +104,7 @@ mod tests {
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         add(&sidecar, "one", &url, json!({})).await;
         let client = sidecar.https_client().unwrap();
-        let running = tokio::spawn(run(sidecar.clone(), client));
+        let running = tokio::spawn(run(sidecar.clone(), client, 1));
         timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
         running.abort();
         sidecar.close().await.unwrap();

@@ -12,12 +12,12 @@ use sidecar_core::{OpenError, Sidecar};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
-use crate::app;
+use crate::app::Edge;
 use crate::auth::Gate;
 use crate::backup;
 use crate::banner;
 use crate::config::{Config, ConfigError};
-use crate::listen::{self, Limits, Listener};
+use crate::listen::{self, Limits, Listener, Workers};
 use crate::metrics::{self, Exporter, Recorder};
 use crate::prewarm;
 
@@ -56,6 +56,9 @@ pub enum RunError {
     /// Nothing can be counted.
     #[error("cannot count metrics: {0}")]
     Metrics(#[from] BuildError),
+    /// There are no threads to work with.
+    #[error("cannot start threads: {0}")]
+    Workers(#[source] io::Error),
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signal(#[source] io::Error),
@@ -116,8 +119,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     }
     tracing::info!(addr = %address, version = env!("CARGO_PKG_VERSION"), "listening");
     let gate = Gate::new(server.admin_token, server.allow_anonymous).hosts(server.hosts);
-    let prewarming = tokio::spawn(prewarm::run(sidecar.clone(), client.clone()));
-    let edge = app::edge(sidecar.clone(), client, gate, server.key_source);
+    let workers = Workers::start().map_err(RunError::Workers)?;
+    let edge = Edge::new(sidecar.clone(), client.clone(), gate, server.key_source);
+    let mut places = Vec::new();
+    for worker in workers.handles() {
+        let client = client.apart();
+        let count = workers.handles().len();
+        worker.spawn(prewarm::run(sidecar.clone(), client.clone(), count));
+        places.push((worker.clone(), edge.service(client)));
+    }
     let shutdown = async move {
         let signal = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
@@ -128,14 +138,15 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let prober = Prober::new(sidecar.pools().clone());
     let probing = tokio::spawn(prober.run(sidecar.https_client()?));
     let backing_up = tokio::spawn(backup::run(sidecar.clone()));
-    let drained = listen::serve(listener, edge, Limits::default(), shutdown).await;
-    prewarming.abort();
+    let drained = listen::serve_on(listener, places, Limits::default(), shutdown).await;
     probing.abort();
     backing_up.abort();
     if let Some((_, exporting)) = exporting {
         exporting.abort();
     }
     sidecar.close().await.map_err(RunError::Close)?;
+    // Not before everything is written: a change that was asked for may still be under way there.
+    drop(workers);
     tracing::info!(cut = drained.cut, "stopped");
     Ok(())
 }

@@ -60,6 +60,8 @@ struct Clients {
     connector: PrewarmedConnector,
     http2: Http2Client,
     clock: Clock,
+    settings: Shared<Settings>,
+    tls: rustls::ClientConfig,
 }
 
 /// The client could not be made: the TLS stack has no usable configuration.
@@ -82,13 +84,23 @@ impl HttpsClient {
         roots: rustls::RootCertStore,
         settings: Shared<Settings>,
     ) -> Result<Self, ClientError> {
+        Ok(Self::over(tls_config(roots)?, settings))
+    }
+
+    /// A client of the same kind with connections of its own, for another runtime: a connection
+    /// lives on the one that it was made on. Both keep the same TLS sessions.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self::over(self.clients.tls.clone(), self.clients.settings.clone())
+    }
+
+    fn over(tls: rustls::ClientConfig, settings: Shared<Settings>) -> Self {
         let mut http = HttpConnector::new_with_resolver(CheckedResolver::new(settings.clone()));
         http.enforce_http(false);
         http.set_nodelay(true);
         http.set_connect_timeout(Some(Duration::from_secs(5)));
         http.set_keepalive(Some(Duration::from_secs(30)));
-        let tcp = CheckedConnector::new(http, settings);
-        let tls = tls_config(roots)?;
+        let tcp = CheckedConnector::new(http, settings.clone());
         let https = || {
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http()
         };
@@ -107,7 +119,8 @@ impl HttpsClient {
             .http1_max_buf_size(MOST_READ);
         let pooled = builder.build(connector.clone());
         let unpooled = builder.pool_max_idle_per_host(0).build(unwarmed);
-        Ok(Self { clients: Arc::new(Clients { pooled, unpooled, connector, http2, clock }) })
+        let clients = Clients { pooled, unpooled, connector, http2, clock, settings, tls };
+        Self { clients: Arc::new(clients) }
     }
 }
 

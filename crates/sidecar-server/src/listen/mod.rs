@@ -44,6 +44,7 @@ mod linger;
 mod listener;
 mod socket;
 mod stall;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +61,8 @@ use http_body::Body;
 use hyper::body::Incoming;
 use sidecar_core::clock::Clock;
 use sidecar_core::error::BoxError;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tower::Service;
@@ -69,6 +72,7 @@ use self::listener::AcceptErrors;
 
 pub use self::limits::Limits;
 pub use self::listener::Listener;
+pub use self::workers::Workers;
 
 /// The address a request came from; an extension of every request. An IPv4 address that came in
 /// over an IPv6 socket is given as IPv4.
@@ -82,7 +86,15 @@ pub struct Drained {
     pub cut: usize,
 }
 
-/// Serves `service` until `shutdown` is ready, then stops accepting, lets running requests finish
+/// Where connections are served, and what serves them there.
+struct Place<S> {
+    runtime: Handle,
+    service: S,
+    /// A clone for each connection that is open.
+    open: Arc<()>,
+}
+
+/// Serves `service` on this runtime until `shutdown` is ready, then stops accepting, lets running requests finish
 /// for [`Limits::drain`], and cuts the rest. When it returns, the handlers and bodies of all
 /// connections have been dropped, save those that block their thread.
 ///
@@ -101,6 +113,30 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    serve_on(listener, [(Handle::current(), service)], limits, shutdown).await
+}
+
+/// As [`serve`], on several runtimes, of which each has a service of its own. A new connection goes
+/// to the one with the fewest.
+///
+/// # Panics
+///
+/// If there is none.
+pub async fn serve_on<S, B>(
+    listener: Listener,
+    places: impl IntoIterator<Item = (Handle, S)>,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) -> Drained
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let place = |(runtime, service)| Place { runtime, service, open: Arc::new(()) };
+    let places: Vec<Place<S>> = places.into_iter().map(place).collect();
     let clock = Clock::system();
     let mut errors = AcceptErrors::new(clock.clone());
     let permits = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
@@ -114,18 +150,26 @@ where
             let permit = Arc::clone(&permits).acquire_owned().await;
             let permit = permit.expect("the semaphore is never closed");
             let (stream, peer) = listener.accept(&mut errors).await;
-            (permit, stream, peer)
+            // It is registered again where it is served.
+            (permit, stream.into_std(), peer)
         };
         let (permit, stream, peer) = tokio::select! {
             biased;
             () = shutdown.as_mut() => break,
             admitted = admitted => admitted,
         };
-        let (service, shared) = (service.clone(), Arc::clone(&shared));
-        connections.spawn(async move {
-            connection::run(stream, peer, service, &shared).await;
-            drop(permit);
-        });
+        let place = places.iter().min_by_key(|place| Arc::strong_count(&place.open));
+        let place = place.expect("there is a place to serve at");
+        let (service, shared) = (place.service.clone(), Arc::clone(&shared));
+        let held = (permit, Arc::clone(&place.open));
+        let serving = async move {
+            match stream.and_then(TcpStream::from_std) {
+                Ok(stream) => connection::run(stream, peer, service, &shared).await,
+                Err(error) => tracing::warn!(peer = %peer.0, %error, "cannot serve a connection"),
+            }
+            drop(held);
+        };
+        connections.spawn_on(serving, &place.runtime);
     }
     drop(listener);
     drain(&connections, &shared).await
