@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde_json::Value;
-use sidecar_core::client::HttpsClient;
+use sidecar_core::client::{HttpsClient, SendError};
 use sidecar_core::url::{BaseUrl, HostClass};
 use tower::ServiceExt as _;
 use zeroize::Zeroizing;
@@ -133,7 +133,7 @@ impl Remote {
         }
     }
 
-    fn failed(&self, error: &hyper_util::client::legacy::Error) -> Error {
+    fn failed(&self, error: &SendError) -> Error {
         let (url, cause) = (self.url(), innermost(error));
         if error.is_connect() {
             Error::Unreachable { url, cause }

@@ -56,7 +56,7 @@ pub(super) fn is_stale(error: &legacy::Error) -> bool {
 }
 
 /// Whether the connection ended, by whichever of the ways to notice it.
-fn is_closed(error: &(dyn Error + 'static)) -> bool {
+pub(super) fn is_closed(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
         let ended = error.downcast_ref::<hyper::Error>();

@@ -14,7 +14,9 @@
 //! head, which is the caller's, ends that too.
 
 mod connector;
+mod error;
 mod exchange;
+mod http1;
 mod http2;
 mod prewarm;
 mod resolver;
@@ -29,14 +31,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, Error};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower::Service;
 
 use self::connector::CheckedConnector;
-use self::exchange::is_stale;
+pub use self::error::SendError;
+pub use self::http1::ClientBody;
+use self::http1::Http1Client;
 use self::http2::Http2Client;
 use self::prewarm::PrewarmedConnector;
 use self::resolver::CheckedResolver;
@@ -53,13 +54,8 @@ pub struct HttpsClient {
 
 #[derive(Debug)]
 struct Clients {
-    pooled: Client<PrewarmedConnector, Full<Bytes>>,
-    /// Makes a new connection for every request.
-    unpooled: Client<WatchedConnector, Full<Bytes>>,
-    /// That of `pooled`.
-    connector: PrewarmedConnector,
+    http1: Http1Client,
     http2: Http2Client,
-    clock: Clock,
     settings: Shared<Settings>,
     tls: rustls::ClientConfig,
 }
@@ -104,68 +100,35 @@ impl HttpsClient {
         let https = || {
             hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http()
         };
-        let unwarmed = WatchedConnector::new(https().enable_http1().wrap_connector(tcp.clone()));
+        let plain = https().enable_http1().wrap_connector(tcp.clone());
         let both = https().enable_http1().enable_http2().wrap_connector(tcp);
         let clock = Clock::system();
-        let http2 = Http2Client::new(WatchedConnector::new(both), clock.clone());
-        let connector = PrewarmedConnector::new(unwarmed.clone());
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder
-            .pool_idle_timeout(KEPT)
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            // The number of headers is left at hyper's 100: naming one costs an allocation an
-            // answer.
-            .http1_max_buf_size(MOST_READ);
-        let pooled = builder.build(connector.clone());
-        let unpooled = builder.pool_max_idle_per_host(0).build(unwarmed);
-        let clients = Clients { pooled, unpooled, connector, http2, clock, settings, tls };
+        let plain = PrewarmedConnector::new(WatchedConnector::new(plain));
+        let http1 = Http1Client::new(plain, clock.clone());
+        let http2 = Http2Client::new(WatchedConnector::new(both), clock);
+        let clients = Clients { http1, http2, settings, tls };
         Self { clients: Arc::new(clients) }
     }
 }
 
-impl Clients {
-    /// Sends once, and once more if the first try met a connection that had been given up. The
-    /// second try cannot meet another one.
-    ///
-    /// Such a connection shows at once. One that is cut later was cut while the provider was at
-    /// work, and to ask again would cost twice.
-    async fn send(
-        self: Arc<Self>,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Error> {
-        // Which connection it will be shows only when it is too late to ask for the request back.
-        // The copy is that of the head; the body is shared.
-        let (again, started) = (request.clone(), self.clock.now());
-        let first = match self.pooled.request(request).await {
-            Err(error) if is_stale(&error) && self.clock.now() - started < AT_ONCE => error,
-            result => return result,
-        };
-        tracing::debug!("a kept connection had been closed, the request is sent again");
-        // Of two failures the first counts: that the second try reached nobody does not mean that
-        // nobody has seen the request.
-        self.unpooled.request(again).await.map_err(|second| {
-            tracing::debug!(error = %second, "sending again failed, too");
-            first
-        })
-    }
-}
-
 impl Service<Request<Full<Bytes>>> for HttpsClient {
-    type Response = Response<Incoming>;
-    type Error = Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Incoming>, Error>> + Send>>;
+    type Response = Response<ClientBody>;
+    type Error = SendError;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<ClientBody>, SendError>> + Send>>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
         let clients = self.clients.clone();
         if http2::is_asked_for(&request) {
-            return Box::pin(async move { clients.http2.send(request).await });
+            return Box::pin(async move {
+                let answer = clients.http2.send(request).await?;
+                Ok(answer.map(ClientBody::on_its_own))
+            });
         }
-        Box::pin(clients.send(request))
+        Box::pin(async move { clients.http1.send(request).await })
     }
 }
 

@@ -7,7 +7,7 @@
 //! One waits for [`MOST_AGE`] at most. Whatever comes meanwhile is read, by which its end is
 //! noticed and session tickets are kept for later connections.
 
-use std::future::{self, Future, poll_fn};
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tower::{Service, ServiceExt};
 
 use super::HttpsClient;
+use super::exchange::Exchange;
 use super::watched::{WatchedConnector, WatchedStream};
 use crate::error::BoxError;
 use crate::url::BaseUrl;
@@ -77,7 +78,7 @@ impl HttpsClient {
         let connector = if http2 && base_url.scheme() == "https" {
             &self.clients.http2.connector
         } else {
-            &self.clients.connector
+            &self.clients.http1.connector
         };
         if let Err(error) = connector.prewarm(uri).await {
             tracing::debug!(origin = %base_url.origin(), %error, "cannot connect ahead");
@@ -102,6 +103,34 @@ impl PrewarmedConnector {
     }
 }
 
+impl PrewarmedConnector {
+    /// The connection that waits for the origin of `uri`, or a new one.
+    pub(super) async fn connect(
+        &self,
+        uri: Uri,
+    ) -> Result<TokioIo<Prewarmed<WatchedStream>>, BoxError> {
+        match origin(&uri).and_then(|origin| self.waiting.take(&origin)) {
+            Some(stream) => Ok(TokioIo::new(stream)),
+            None => self.connect_anew(uri).await,
+        }
+    }
+
+    /// A new connection.
+    pub(super) async fn connect_anew(
+        &self,
+        uri: Uri,
+    ) -> Result<TokioIo<Prewarmed<WatchedStream>>, BoxError> {
+        let inner = self.inner.clone().oneshot(uri).await?.into_inner();
+        Ok(TokioIo::new(Prewarmed { early: Bytes::new(), inner }))
+    }
+}
+
+impl Prewarmed<WatchedStream> {
+    pub(super) fn exchange(&self) -> &Exchange {
+        self.inner.exchange()
+    }
+}
+
 impl Service<Uri> for PrewarmedConnector {
     type Response = TokioIo<Prewarmed<WatchedStream>>;
     type Error = BoxError;
@@ -112,14 +141,8 @@ impl Service<Uri> for PrewarmedConnector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        if let Some(stream) = origin(&uri).and_then(|origin| self.waiting.take(&origin)) {
-            return Box::pin(future::ready(Ok(TokioIo::new(stream))));
-        }
-        let connecting = self.inner.call(uri);
-        Box::pin(async move {
-            let inner = connecting.await?.into_inner();
-            Ok(TokioIo::new(Prewarmed { early: Bytes::new(), inner }))
-        })
+        let connector = self.clone();
+        Box::pin(async move { connector.connect(uri).await })
     }
 }
 

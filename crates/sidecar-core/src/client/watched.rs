@@ -71,6 +71,12 @@ impl Service<Uri> for WatchedConnector {
     }
 }
 
+impl<T> Watched<T> {
+    pub(super) fn exchange(&self) -> &Exchange {
+        &self.exchange
+    }
+}
+
 impl<T: Connection> Connection for Watched<T> {
     fn connected(&self) -> Connected {
         let connected = self.inner.connected();

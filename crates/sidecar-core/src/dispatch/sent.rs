@@ -4,6 +4,8 @@ use std::error::Error;
 
 use hyper_util::client::legacy;
 
+#[cfg(feature = "client")]
+use crate::client::SendError;
 use crate::error::BoxError;
 
 /// Whether the provider cannot have seen the request: no connection was made, or the client
@@ -11,7 +13,17 @@ use crate::error::BoxError;
 /// hyper-util 0.1.21; a closed fresh connection is unknowable and counts as sent. Of other clients
 /// everything counts as sent.
 pub(super) fn never_sent(error: &BoxError) -> bool {
-    let Some(client_error) = error.downcast_ref::<legacy::Error>() else { return false };
+    #[cfg(feature = "client")]
+    match error.downcast_ref::<SendError>() {
+        Some(SendError::Connect(_) | SendError::NotSent(_) | SendError::NoHost) => return true,
+        Some(SendError::Failed(_)) => return false,
+        Some(SendError::Http2(error)) => return never_sent_by_hyper_util(error),
+        None => {}
+    }
+    error.downcast_ref::<legacy::Error>().is_some_and(never_sent_by_hyper_util)
+}
+
+fn never_sent_by_hyper_util(client_error: &legacy::Error) -> bool {
     client_error.is_connect()
         || client_error.connect_info().is_none()
         || was_handed_back(client_error)
@@ -21,6 +33,10 @@ pub(super) fn never_sent(error: &BoxError) -> bool {
 /// Whether the provider's address could not be reached at all: refused, no route, unknown name,
 /// failed handshake.
 pub(super) fn is_unreachable(error: &BoxError) -> bool {
+    #[cfg(feature = "client")]
+    if let Some(error) = error.downcast_ref::<SendError>() {
+        return error.is_connect();
+    }
     error.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect)
 }
 

@@ -12,8 +12,6 @@ use h2::server::SendResponse;
 use http::header::HOST;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper_util::client::legacy;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Barrier, Notify};
@@ -22,8 +20,8 @@ use tokio::time::{pause, timeout};
 use tokio_rustls::server::TlsStream;
 use tower::Service;
 
-use super::super::HttpsClient;
 use super::super::tls_server::TlsServer;
+use super::super::{ClientBody, HttpsClient, SendError};
 use crate::clock::Clock;
 use crate::dispatch::{PreferHttp2, was_refused};
 
@@ -78,7 +76,7 @@ impl Server {
         server
     }
 
-    async fn send(&self) -> Result<Response<Incoming>, legacy::Error> {
+    async fn send(&self) -> Result<Response<ClientBody>, SendError> {
         timeout(PATIENCE, send(&self.client, &self.url)).await.unwrap()
     }
 
@@ -144,7 +142,11 @@ fn request(url: &str) -> Request<Full<Bytes>> {
     Request::post(url).header(HOST, "other.example").body(Full::from("{}")).unwrap()
 }
 
-async fn send(client: &HttpsClient, url: &str) -> Result<Response<Incoming>, legacy::Error> {
+fn was_connected(error: &SendError) -> bool {
+    matches!(error, SendError::Http2(error) if error.connect_info().is_some())
+}
+
+async fn send(client: &HttpsClient, url: &str) -> Result<Response<ClientBody>, SendError> {
     let mut request = request(url);
     request.extensions_mut().insert(PreferHttp2);
     client.clone().call(request).await
@@ -240,7 +242,7 @@ async fn any_other_reset_is_an_error_at_once() {
     for reason in [Reason::INTERNAL_ERROR, Reason::CANCEL, Reason::ENHANCE_YOUR_CALM] {
         let server = Server::start(move |_| Reply::Reset(reason)).await;
         let error = server.send().await.unwrap_err();
-        assert!(!was_refused(&error) && !error.is_connect() && error.connect_info().is_some());
+        assert!(!was_refused(&error) && !error.is_connect() && was_connected(&error));
         assert_eq!(server.seen(), (1, 1));
     }
 }
@@ -250,7 +252,7 @@ async fn a_connection_that_is_cut_after_an_answer_is_not_taken_for_a_stale_one()
     let server = Server::start(|nth| if nth == 0 { Reply::Echo } else { Reply::Cut }).await;
     server.echo().await;
     let error = server.send().await.unwrap_err();
-    assert!(!was_refused(&error) && error.connect_info().is_some());
+    assert!(!was_refused(&error) && was_connected(&error));
     assert_eq!(server.seen(), (1, 2));
 }
 
@@ -299,7 +301,7 @@ async fn a_connection_without_a_sign_of_life_is_given_up() {
     let started = clock.now();
     pause();
     let error = sending.await.unwrap_err();
-    assert!(!was_refused(&error) && error.connect_info().is_some());
+    assert!(!was_refused(&error) && was_connected(&error));
     let waited = clock.now() - started;
     assert!(waited > super::PING_AFTER && waited < Duration::from_secs(30), "{waited:?}");
 }
@@ -382,5 +384,5 @@ async fn a_connection_that_breaks_down_is_an_error_at_once() {
     let both = async { tokio::join!(send(&client, &url), serving) };
     let (response, _) = timeout(PATIENCE, both).await.unwrap();
     let error = response.unwrap_err();
-    assert!(!was_refused(&error) && error.connect_info().is_some());
+    assert!(!was_refused(&error) && was_connected(&error));
 }

@@ -170,7 +170,7 @@ async fn a_connection_that_was_closed_while_it_waited_is_replaced() {
     client.prewarm(&BaseUrl::parse(&url).unwrap(), false).await;
     drop(listener.accept().await.unwrap());
     let origin = origin(&Uri::try_from(&url).unwrap()).unwrap();
-    until_wanted(&client.clients.connector.waiting, &origin).await;
+    until_wanted(&client.clients.http1.connector.waiting, &origin).await;
     let serving = async { answer(listener.accept().await.unwrap().0).await };
     let both = async { tokio::join!(client.clone().call(request(&url, false)), serving) };
     let (response, _) = timeout(PATIENCE, both).await.unwrap();
@@ -185,7 +185,7 @@ async fn an_address_that_is_not_allowed_is_not_connected_ahead_either() {
     let client = HttpsClient::following(Shared::new(settings)).unwrap();
     client.prewarm(&BaseUrl::parse(&url).unwrap(), false).await;
     let origin = origin(&Uri::try_from(&url).unwrap()).unwrap();
-    assert!(client.clients.connector.waiting.wants(&origin));
+    assert!(client.clients.http1.connector.waiting.wants(&origin));
 }
 
 /// Answers one request of HTTP/1.1.
