@@ -111,7 +111,7 @@ where
     let stall = StallTimer::new(shared.limits.write_stall, shared.clock.clone());
     let io = TokioIo::new(SocketIo::new(Arc::clone(socket), stall));
     let connection =
-        builder(socket, &shared.limits).serve_connection(io, TowerToHyperService::new(service));
+        builder(socket, shared).serve_connection(io, TowerToHyperService::new(service));
 
     let mut connection = pin!(connection);
     let mut left = pin!(gone(socket.stream()));
@@ -131,13 +131,15 @@ where
     }
 }
 
-fn builder(socket: &Arc<Socket>, limits: &Limits) -> http1::Builder {
+fn builder(socket: &Arc<Socket>, shared: &Shared) -> http1::Builder {
+    let limits = &shared.limits;
+    let timer = HeadTimer::new(Arc::clone(socket), limits.header_timeout, shared.clock.clone());
     let mut builder = http1::Builder::new();
     builder
         .half_close(false)
         .keep_alive(true)
         // Must be set: without a timer there are no timeouts at all.
-        .timer(HeadTimer::new(Arc::clone(socket), limits.header_timeout))
+        .timer(timer)
         .header_read_timeout(limits.idle_timeout)
         .max_headers(limits.max_headers)
         .max_header_size(limits.max_header_size)

@@ -64,6 +64,11 @@ impl Socket {
         self.received.load(Ordering::Relaxed)
     }
 
+    /// Counts bytes that have been read.
+    pub(super) fn note_received(&self, read: usize) {
+        self.received.fetch_add(read as u64, Ordering::Relaxed);
+    }
+
     /// Whether the last request had a body, of which some may be unread.
     pub(super) fn body_announced(&self) -> bool {
         self.body_announced.load(Ordering::Relaxed)
@@ -112,7 +117,7 @@ impl AsyncRead for SocketIo {
         loop {
             ready!(socket.stream.poll_read_ready(cx))?;
             if let Some(read) = socket.read(buf)? {
-                socket.received.fetch_add(read as u64, Ordering::Relaxed);
+                socket.note_received(read);
                 return Poll::Ready(Ok(()));
             }
         }

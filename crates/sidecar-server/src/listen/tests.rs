@@ -129,6 +129,16 @@ async fn an_idle_connection_outlives_the_header_timeout_but_a_head_on_it_does_no
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_cut_though_the_header_timeout_came_first() {
+    let limits = Limits { header_timeout: SHORT, idle_timeout: SHORT * 3, ..Limits::default() };
+    let server = start(limits, echo());
+    let mut client = server.connect().await;
+    send(&mut client, GET).await;
+    read_until(&mut client, "\r\n\r\n/").await;
+    assert_eq!(read_to_end(&mut client).await, "");
+}
+
+#[tokio::test]
 async fn a_client_that_stops_reading_is_cut() {
     let (events, mut seen) = unbounded_channel();
     let limits = Limits { write_stall: SHORT, ..Limits::default() };
