@@ -147,11 +147,17 @@ impl Drop for Child {
 
 /// Runs as the process that was asked for, until it is ended.
 pub(crate) fn be(role: &str, arguments: &[String]) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let role = Role::parse(role).ok_or("an unknown role")?;
+    // Each as such a program has it: the server does with a thread for what belongs to no request.
+    let mut runtime = match role {
+        Role::Sidecar => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = runtime.enable_all().build()?;
     let to = || -> Result<SocketAddr, Failure> {
         Ok(arguments.first().ok_or("no provider is given")?.parse()?)
     };
-    match Role::parse(role).ok_or("an unknown role")? {
+    match role {
         Role::Provider => runtime.block_on(async { provider::run(listen().await?).await }),
         Role::Streaming => {
             runtime.block_on(async { bare::run(listen().await?, to()?, false).await })

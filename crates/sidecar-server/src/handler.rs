@@ -70,12 +70,14 @@ pub(crate) async fn handle(app: &App, proxy: &Proxy, request: Request<Incoming>)
         Action::Models => models::list(app, head.extensions.get()),
         Action::Model => models::one(app, head.extensions.get(), id.unwrap_or_default()),
         Action::Proxy => pass_on(proxy, Request::from_parts(head, body), family).await,
-        Action::Login => session::log_in(app, &head, body).await,
+        // What is not for every request is in boxes of its own, because the largest of these would
+        // make every request as large.
+        Action::Login => Box::pin(session::log_in(app, &head, body)).await,
         Action::DashboardPage => dashboard::page(head.headers.get(IF_NONE_MATCH)),
         Action::DashboardAsset => asset(id.unwrap_or_default(), head.headers.get(IF_NONE_MATCH)),
         action => match actor {
-            Some(actor) if action == Action::DashboardFeed => feed(app, actor).await,
-            Some(actor) => admin::answer(app, actor, &head, action, id, body).await,
+            Some(actor) if action == Action::DashboardFeed => Box::pin(feed(app, actor)).await,
+            Some(actor) => Box::pin(admin::answer(app, actor, &head, action, id, body)).await,
             // Every other route asks for the admin.
             None => respond::no_admin(),
         },

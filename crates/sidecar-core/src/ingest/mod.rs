@@ -15,7 +15,7 @@ mod splice;
 
 pub use self::future::ResponseFuture;
 pub use self::layer::IngestLayer;
-pub use self::path::Family;
+pub use self::path::{Family, usual_path};
 pub use self::scan::ScanError;
 pub use self::service::Ingest;
 pub(crate) use self::splice::{json_string, splice};

@@ -81,7 +81,7 @@ impl<'a> Route<'a> {
 
     /// The path, which takes no memory of its own if it is one of the usual ones.
     pub(super) fn owned_path(self) -> Cow<'static, str> {
-        match USUAL.iter().find(|usual| **usual == self.path) {
+        match usual_path(&self.path) {
             Some(usual) => Cow::Borrowed(usual),
             None => Cow::Owned(self.path.into_owned()),
         }
@@ -106,6 +106,18 @@ impl<'a> Route<'a> {
             stream: method == STREAM_METHOD,
         })
     }
+}
+
+/// `path` itself, for keeping it without memory of its own, if it is one that most requests have.
+///
+/// ```
+/// use sidecar_core::ingest::usual_path;
+///
+/// assert_eq!(usual_path("/v1/messages"), Some("/v1/messages"));
+/// assert_eq!(usual_path("/v1/files/1"), None);
+/// ```
+pub fn usual_path(path: &str) -> Option<&'static str> {
+    USUAL.iter().find(|usual| **usual == path).copied()
 }
 
 /// The family of an endpoint that is known by name, and whether a request to it has to name a

@@ -59,7 +59,7 @@ where
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let (head, inner) = response.into_parts();
+    let (mut head, inner) = response.into_parts();
     let in_flight = provider.in_flight.clone();
     let permit = call.head().permit.get().cloned();
     if let Some(request) = &mut request {
@@ -70,6 +70,9 @@ where
         .boxed_unsync();
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
+    // What the provider's side noted is not for the caller's; the map itself is used again.
+    head.extensions.clear();
+    *response.extensions_mut() = head.extensions;
     let mut headers = response_headers(&head.headers, !head.status.is_success());
     // A name may hold what a header may not; the id of such a provider is in the logs.
     if let Some(name) = &provider.name_header {

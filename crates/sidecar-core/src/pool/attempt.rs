@@ -95,7 +95,8 @@ where
         Ok(response) if !verdict.class.is_failure() => {
             let key = &endpoint.provider.config.key;
             let is_too_long = verdict.class == Class::ContextTooLong;
-            Step::Fault(fault(response, is_too_long, key).await, is_too_long)
+            // In a box of its own, because it is rare and would make every request larger.
+            Step::Fault(Box::pin(fault(response, is_too_long, key)).await, is_too_long)
         }
         Ok(_) | Err(_) => Step::Failed(verdict.class),
     }

@@ -51,7 +51,8 @@ where
     // The provider is at work until it is whole.
     let _in_flight = endpoint.provider.in_flight.clone();
     let (head, body) = response.into_parts();
-    match gather(body, most).await {
+    // In a box of its own, because few want it and it would make every request larger.
+    match Box::pin(gather(body, most)).await {
         Ok(gathered) => Step::Done(Response::from_parts(head, gathered)),
         // The cells have been charged where the answer broke.
         Err(class) => {

@@ -1,5 +1,6 @@
 //! [`AccessBody`], and the line that is written at its end.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use sidecar_core::call::RequestId;
 use sidecar_core::clock::{Clock, Instant};
-use sidecar_core::ingest::Family;
+use sidecar_core::ingest::{Family, usual_path};
 use sidecar_core::pool::Served;
 
 pin_project! {
@@ -29,7 +30,7 @@ pin_project! {
 pub(super) struct Line {
     id: RequestId,
     method: Method,
-    path: Box<str>,
+    path: Cow<'static, str>,
     clock: Clock,
     started: Instant,
     status: Option<u16>,
@@ -90,7 +91,7 @@ impl Line {
         Self {
             id,
             method: request.method().clone(),
-            path: path.into(),
+            path: usual_path(path).map_or_else(|| Cow::Owned(path.to_owned()), Cow::Borrowed),
             started: clock.now(),
             clock,
             status: None,

@@ -50,7 +50,8 @@ impl Http1Client {
         let shelf = self.pool.shelf(&uri).ok_or(SendError::NoHost)?;
         for_origin(&mut request, &uri)?;
         let Some(kept) = shelf.take() else {
-            let link = self.dial(uri, Dial::Any).await?;
+            // In a box of its own, because it is rare and would make every request larger.
+            let link = Box::pin(self.dial(uri, Dial::Any)).await?;
             let answer = link.ask(request).await.map_err(|failure| failure.error)?;
             return Ok(kept_by(shelf, answer));
         };
@@ -67,7 +68,7 @@ impl Http1Client {
         tracing::debug!("a kept connection had been closed, the request is sent again");
         // Of two failures the first counts: that the second try reached nobody does not mean that
         // nobody has seen the request.
-        let second = match self.dial(uri, Dial::New).await {
+        let second = match Box::pin(self.dial(uri, Dial::New)).await {
             Ok(link) => link.ask(again).await.map_err(|failure| failure.error),
             Err(error) => Err(error),
         };

@@ -1,6 +1,7 @@
 //! [`Pool`]: connections that are kept from one request to the next.
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use http::Uri;
@@ -51,20 +52,29 @@ impl Pool {
     /// Where connections to the origin of `uri` are kept; `None` if it has none.
     pub(super) fn shelf(&self, uri: &Uri) -> Option<Arc<Shelf>> {
         let (scheme, authority) = (uri.scheme()?, uri.authority()?.as_str());
-        let mut shelves = lock(&self.shelves);
-        if !shelves.is_swept {
-            shelves.is_swept = true;
+        let (shelf, was_swept) = {
+            let mut shelves = lock(&self.shelves);
+            let was_swept = mem::replace(&mut shelves.is_swept, true);
+            (shelves.get(scheme, authority, &self.clock), was_swept)
+        };
+        if !was_swept {
+            // Not under the lock: a runtime that is about to end drops at once what it is given.
             let (shelves, clock) = (Arc::downgrade(&self.shelves), self.clock.clone());
             tokio::spawn(Sweeper { shelves, clock }.run());
         }
-        let by_authority =
-            if *scheme == Scheme::HTTPS { &mut shelves.https } else { &mut shelves.http };
-        if let Some(shelf) = by_authority.get(authority) {
-            return Some(shelf.clone());
-        }
-        let shelf = Arc::new(Shelf { idle: Mutex::default(), clock: self.clock.clone() });
-        by_authority.insert(authority.into(), shelf.clone());
         Some(shelf)
+    }
+}
+
+impl Shelves {
+    fn get(&mut self, scheme: &Scheme, authority: &str, clock: &Clock) -> Arc<Shelf> {
+        let shelves = if *scheme == Scheme::HTTPS { &mut self.https } else { &mut self.http };
+        if let Some(shelf) = shelves.get(authority) {
+            return shelf.clone();
+        }
+        let shelf = Arc::new(Shelf { idle: Mutex::default(), clock: clock.clone() });
+        shelves.insert(authority.into(), shelf.clone());
+        shelf
     }
 }
 
@@ -142,3 +152,71 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How many connections to one origin are kept.
 const MOST_IDLE: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn uri(text: &'static str) -> Uri {
+        Uri::from_static(text)
+    }
+
+    fn count(pool: &Pool) -> (usize, bool) {
+        let shelves = lock(&pool.shelves);
+        (shelves.http.len() + shelves.https.len(), shelves.is_swept)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_origin_that_nobody_asks_for_any_more_is_forgotten() {
+        let pool = Pool::new(Clock::simulated());
+        let one = pool.shelf(&uri("http://a:1/x")).unwrap();
+        assert!(Arc::ptr_eq(&one, &pool.shelf(&uri("http://a:1/y?z")).unwrap()));
+        for other in ["https://a:1/x", "http://a:2/x", "http://b:1/x"] {
+            assert!(!Arc::ptr_eq(&one, &pool.shelf(&uri(other)).unwrap()), "{other}");
+        }
+        assert!(pool.shelf(&uri("/x")).is_none());
+        assert_eq!(count(&pool), (4, true));
+        tokio::time::sleep(KEPT + Duration::from_secs(1)).await;
+        assert_eq!(count(&pool), (1, true));
+        drop(one);
+        tokio::time::sleep(KEPT).await;
+        assert_eq!(count(&pool), (0, false));
+    }
+
+    #[test]
+    fn a_runtime_that_ends_takes_nothing_along() {
+        let pool = Pool::new(Clock::system());
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for _ in 0..2 {
+            // It ends before anything was swept, and the next one begins anew.
+            runtime().block_on(async { pool.shelf(&uri("http://a/")).map(drop) });
+            assert_eq!(count(&pool), (1, false));
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_while_a_runtime_ends_holds_nobody_up() {
+        struct Last(Arc<Pool>);
+
+        impl Drop for Last {
+            fn drop(&mut self) {
+                // Whatever is spawned now is dropped at once.
+                self.0.shelf(&uri("http://a/"));
+            }
+        }
+
+        let pool = Arc::new(Pool::new(Clock::system()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let last = Last(pool.clone());
+        runtime.spawn(async move {
+            let _last = last;
+            std::future::pending::<()>().await;
+        });
+        runtime.block_on(tokio::task::yield_now());
+        drop(runtime);
+        assert_eq!(count(&pool), (1, false));
+    }
+}
