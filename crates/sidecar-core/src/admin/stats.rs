@@ -1,17 +1,20 @@
 //! What was used, and when who had to rest.
 
+mod cost;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::tz::Offset;
-use serde::ser::Error as _;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+pub use self::cost::CostNumber;
 
 use super::{Admin, AdminError};
-use crate::callers::Usd;
 use crate::clock::Timestamp;
 use crate::provider::PoolName;
-use crate::usage::{UsageCounts, day_of};
+use crate::store::StoreError;
+use crate::usage::{DailyKey, UsageCounts, UsageKey, day_of};
 
 /// The sums over everything on the books.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -162,10 +165,6 @@ pub struct CooldownEvent {
     pub until: Timestamp,
 }
 
-/// An amount of pico-USD that is written as a JSON number in USD with all of its digits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CostNumber(pub u128);
-
 impl Admin {
     /// The sums over everything on the books, up to this moment.
     ///
@@ -193,41 +192,12 @@ impl Admin {
 
     /// What was used in the last hours, up to this moment.
     pub async fn stats_hourly(&self, filter: &HourlyFilter) -> Result<HourlyStats, AdminError> {
-        let HourlyFilter { hours, provider, model, caller } = filter;
-        let provider = provider.as_deref().map(|provider| self.provider_id(provider));
+        let mut filter = filter.clone();
+        filter.provider = filter.provider.map(|provider| self.provider_id(&provider));
         let last = self.state.pools.clock().wall().hour();
-        let first = last - i64::from((*hours).clamp(1, MOST_HOURS)) + 1;
-        let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
-        let rows = self.state.flusher.usage(first..=last).await?.into_iter();
-        let mut hourly: Vec<HourlyRow> = rows
-            .filter(|(key, _)| {
-                fits(&provider, &key.provider)
-                    && fits(model, &key.model)
-                    && fits(caller, &key.caller)
-            })
-            .map(|(key, counts)| HourlyRow {
-                hour_bucket: Timestamp::from_millis(key.hour.saturating_mul(MS_PER_HOUR)),
-                backend_id: key.provider,
-                model: key.model,
-                caller: key.caller,
-                request_count: counts.requests,
-                error_count: counts.errors,
-                prompt_tokens: counts.prompt_tokens,
-                completion_tokens: counts.completion_tokens,
-                total_tokens: counts.tokens(),
-                cost: CostNumber(counts.cost_pico_usd),
-                avg_latency_ms: average_ms(counts.latency_us, counts.requests),
-                ttft_ms: average_ms(counts.first_byte_us, counts.first_byte_count),
-                estimated_requests: counts.estimated,
-                unpriced_requests: counts.unpriced,
-                provider_cost: CostNumber(counts.provider_cost_pico_usd),
-                possible_duplicates: counts.possible_duplicates,
-                suspect_requests: counts.suspect,
-            })
-            .collect();
-        let surplus = hourly.len().saturating_sub(MOST_ROWS);
-        hourly.drain(..surplus);
-        Ok(HourlyStats { hourly, truncated: surplus > 0 })
+        let first = last - i64::from(filter.hours.clamp(1, MOST_HOURS)) + 1;
+        let read = move |rows| HourlyStats::of(rows, &filter);
+        Ok(self.state.flusher.read_usage(first..=last, read).await?)
     }
 
     /// What was used on each of the last `days` (1 to [`MOST_DAYS`], the running one included) by
@@ -236,30 +206,10 @@ impl Admin {
         let last = day_of(self.state.pools.clock().wall().hour());
         let first = last - i64::from(days.clamp(1, MOST_DAYS)) + 1;
         let providers = self.state.pools.providers();
-        let pools: HashMap<&str, PoolName> =
-            providers.iter().map(|live| (live.config.id.as_str(), live.config.pool)).collect();
-        let mut sums: BTreeMap<_, (UsageCounts, BTreeSet<String>)> = BTreeMap::new();
-        for (key, counts) in self.state.flusher.usage_daily(first..=last).await? {
-            let pool = pools.get(key.provider.as_str()).copied();
-            // Of a day the pools come in their order, and what was removed comes last.
-            let (sum, backends) = sums.entry((key.day, pool.is_none(), pool)).or_default();
-            sum.add(&counts);
-            backends.insert(key.provider);
-        }
-        let row =
-            |((day, _, pool), (sum, backends)): (_, (UsageCounts, BTreeSet<String>))| DailyRow {
-                date: date_of(day),
-                pool,
-                total_requests: sum.requests,
-                total_errors: sum.errors,
-                total_tokens: sum.tokens(),
-                total_cost: CostNumber(sum.cost_pico_usd),
-                unique_backends: backends.len(),
-                estimated_requests: sum.estimated,
-                unpriced_requests: sum.unpriced,
-                provider_cost: CostNumber(sum.provider_cost_pico_usd),
-            };
-        Ok(sums.into_iter().map(row).collect())
+        let pools: HashMap<String, PoolName> =
+            providers.iter().map(|live| (live.config.id.clone(), live.config.pool)).collect();
+        let read = move |rows| DailyRow::by_pool(rows, &pools);
+        Ok(self.state.flusher.read_usage_daily(first..=last, read).await?)
     }
 
     /// The last `limit` rests that began, of all providers or of one (by id or name; a removed one
@@ -272,10 +222,15 @@ impl Admin {
     ) -> Result<Vec<CooldownEvent>, AdminError> {
         let provider = provider.map(|provider| self.provider_id(provider));
         let events = self.state.store.events(i64::MIN, MOST_SEARCHED, true).await?;
-        let cooldowns = events.iter().filter_map(|event| CooldownEvent::from_bytes(&event.body));
-        let wanted =
-            cooldowns.filter(|event| provider.as_ref().is_none_or(|id| *id == event.backend_id));
-        Ok(wanted.take(limit).collect())
+        // Not where requests are served: they may all have to be looked at.
+        let reading = spawn_blocking(move || {
+            let cooldowns =
+                events.iter().filter_map(|event| CooldownEvent::from_bytes(&event.body));
+            let is_wanted =
+                |event: &CooldownEvent| provider.as_ref().is_none_or(|id| *id == event.backend_id);
+            cooldowns.filter(is_wanted).take(limit).collect()
+        });
+        Ok(reading.await.map_err(|_| StoreError::Closed)?)
     }
 
     /// The id of a provider that is there; any other text stands for one that was removed.
@@ -289,6 +244,80 @@ impl Default for HourlyFilter {
     /// Everything of the last 24 hours.
     fn default() -> Self {
         Self { hours: 24, provider: None, model: None, caller: None }
+    }
+}
+
+impl HourlyFilter {
+    /// Whether a row is asked for. The provider is known by its id.
+    fn takes(&self, key: &UsageKey) -> bool {
+        let fits = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|w| w == is);
+        fits(&self.provider, &key.provider)
+            && fits(&self.model, &key.model)
+            && fits(&self.caller, &key.caller)
+    }
+}
+
+impl HourlyStats {
+    fn of(rows: BTreeMap<UsageKey, UsageCounts>, filter: &HourlyFilter) -> Self {
+        let rows = rows.into_iter().filter(|(key, _)| filter.takes(key));
+        let mut hourly: Vec<_> = rows.map(|(key, counts)| HourlyRow::new(key, &counts)).collect();
+        let surplus = hourly.len().saturating_sub(MOST_ROWS);
+        hourly.drain(..surplus);
+        Self { hourly, truncated: surplus > 0 }
+    }
+}
+
+impl HourlyRow {
+    fn new(key: UsageKey, counts: &UsageCounts) -> Self {
+        Self {
+            hour_bucket: Timestamp::from_millis(key.hour.saturating_mul(MS_PER_HOUR)),
+            backend_id: key.provider,
+            model: key.model,
+            caller: key.caller,
+            request_count: counts.requests,
+            error_count: counts.errors,
+            prompt_tokens: counts.prompt_tokens,
+            completion_tokens: counts.completion_tokens,
+            total_tokens: counts.tokens(),
+            cost: CostNumber(counts.cost_pico_usd),
+            avg_latency_ms: average_ms(counts.latency_us, counts.requests),
+            ttft_ms: average_ms(counts.first_byte_us, counts.first_byte_count),
+            estimated_requests: counts.estimated,
+            unpriced_requests: counts.unpriced,
+            provider_cost: CostNumber(counts.provider_cost_pico_usd),
+            possible_duplicates: counts.possible_duplicates,
+            suspect_requests: counts.suspect,
+        }
+    }
+}
+
+impl DailyRow {
+    /// `pools` are those of the providers, by their ids.
+    fn by_pool(
+        rows: BTreeMap<DailyKey, UsageCounts>,
+        pools: &HashMap<String, PoolName>,
+    ) -> Vec<Self> {
+        let mut sums: BTreeMap<_, (UsageCounts, BTreeSet<String>)> = BTreeMap::new();
+        for (key, counts) in rows {
+            let pool = pools.get(&key.provider).copied();
+            // Of a day the pools come in their order, and what was removed comes last.
+            let (sum, backends) = sums.entry((key.day, pool.is_none(), pool)).or_default();
+            sum.add(&counts);
+            backends.insert(key.provider);
+        }
+        let row = |((day, _, pool), (sum, backends)): (_, (UsageCounts, BTreeSet<String>))| Self {
+            date: date_of(day),
+            pool,
+            total_requests: sum.requests,
+            total_errors: sum.errors,
+            total_tokens: sum.tokens(),
+            total_cost: CostNumber(sum.cost_pico_usd),
+            unique_backends: backends.len(),
+            estimated_requests: sum.estimated,
+            unpriced_requests: sum.unpriced,
+            provider_cost: CostNumber(sum.provider_cost_pico_usd),
+        };
+        sums.into_iter().map(row).collect()
     }
 }
 
@@ -317,28 +346,6 @@ impl CooldownEvent {
         let (&EVENT_VERSION, json) = bytes.split_first()? else { return None };
         let kept: Kept = serde_json::from_slice(json).ok()?;
         (kept.kind == KIND).then_some(kept.event)
-    }
-}
-
-impl Serialize for CostNumber {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let digits = Usd::from_pico(self.0).to_string();
-        RawValue::from_string(digits).map_err(S::Error::custom)?.serialize(serializer)
-    }
-}
-
-#[cfg(feature = "schema")]
-impl schemars::JsonSchema for CostNumber {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "CostNumber".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "number", "minimum": 0})
     }
 }
 

@@ -1,15 +1,18 @@
 //! Makes a [`Call`] of an HTTP request: route, body, model, and what the headers ask for.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderMap, HeaderName, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout_at;
 
 use super::multipart;
@@ -47,7 +50,13 @@ where
 
     let body = collect(body, &parts.headers, settings.max_body_bytes, clock, arrived).await?;
     let received = clock.now();
-    let named = named(&route, &parts.method, &parts.headers, &body)?;
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    let named = if body.len() > MOST_AT_ONCE {
+        Named::by_large_body(content_type.cloned(), route.needs_model, body.clone()).await?
+    } else {
+        Named::by_body(content_type, route.needs_model, &body)?
+    };
+    let named = named.with_path(&route, &parts.method, body.is_empty())?;
     let queue_until = received + settings.queue_timeout;
     hide_credentials(&mut parts.headers);
     let live_caller = parts.extensions.get::<Arc<LiveCaller>>().cloned();
@@ -85,7 +94,7 @@ where
     Ok(Call::new(head, body))
 }
 
-/// What path and body say together.
+/// What body and path say.
 #[derive(Debug)]
 struct Named {
     model: Option<Arc<str>>,
@@ -101,43 +110,71 @@ enum Kind<'h> {
     Opaque,
 }
 
-fn named(
-    route: &Route<'_>,
-    method: &Method,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Named, ScanError> {
-    let kind = Kind::of(headers, body)?;
-    let Document { scan, options }: Document<'_> = match kind {
-        _ if body.is_empty() => Scan::default().into(),
-        Kind::Json => scan(body)?,
-        Kind::Multipart(boundary) => multipart::scan(body, boundary)?.into(),
-        Kind::Opaque if route.needs_model => return Err(ScanError::ContentType),
-        Kind::Opaque => Scan::default().into(),
-    };
-    let stream = scan.stream || route.stream;
-    if let Some(span) = route.model.clone() {
-        let model = Arc::from(&route.path[span.clone()]);
-        return Ok(Named { model: Some(model), place: ModelPlace::Path(span), stream, options });
+impl Named {
+    /// What a body says by itself.
+    fn by_body(
+        content_type: Option<&HeaderValue>,
+        needs_model: bool,
+        body: &[u8],
+    ) -> Result<Self, ScanError> {
+        let kind = Kind::of(content_type, body)?;
+        let Document { scan, options }: Document<'_> = match kind {
+            _ if body.is_empty() => Scan::default().into(),
+            Kind::Json => scan(body)?,
+            Kind::Multipart(boundary) => multipart::scan(body, boundary)?.into(),
+            Kind::Opaque if needs_model => return Err(ScanError::ContentType),
+            Kind::Opaque => Scan::default().into(),
+        };
+        let stream = scan.stream;
+        let Some(model) = scan.model else {
+            return Ok(Self { model: None, place: ModelPlace::None, stream, options });
+        };
+        let place = match kind {
+            Kind::Multipart(_) => ModelPlace::Multipart(model.span),
+            Kind::Json | Kind::Opaque => ModelPlace::Json(model.span),
+        };
+        Ok(Self { model: Some(Arc::from(&*model.name)), place, stream, options })
     }
-    let is_bodiless =
-        body.is_empty() && matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
-    match scan.model {
-        Some(model) => {
-            let place = match kind {
-                Kind::Multipart(_) => ModelPlace::Multipart(model.span),
-                Kind::Json | Kind::Opaque => ModelPlace::Json(model.span),
-            };
-            Ok(Named { model: Some(Arc::from(&*model.name)), place, stream, options })
+
+    /// The same, where it holds up nobody: all the requests of a thread wait while one of them
+    /// computes. It goes on to its end if the caller leaves, and has its turn until then.
+    async fn by_large_body(
+        content_type: Option<HeaderValue>,
+        needs_model: bool,
+        body: Bytes,
+    ) -> Result<Self, Error> {
+        let turn = SCANS.acquire().await.map_err(|closed| Error::Internal(closed.into()))?;
+        let scanning = spawn_blocking(move || {
+            let _turn = turn;
+            Self::by_body(content_type.as_ref(), needs_model, &body)
+        });
+        Ok(scanning.await.map_err(|stopped| Error::Internal(stopped.into()))??)
+    }
+
+    /// Together with what the path says, which goes before a model that the body names.
+    fn with_path(
+        self,
+        route: &Route<'_>,
+        method: &Method,
+        is_empty: bool,
+    ) -> Result<Self, ScanError> {
+        let stream = self.stream || route.stream;
+        if let Some(span) = route.model.clone() {
+            let model = Some(Arc::from(&route.path[span.clone()]));
+            return Ok(Self { model, place: ModelPlace::Path(span), stream, ..self });
         }
-        None if route.needs_model && !is_bodiless => Err(ScanError::MissingModel),
-        None => Ok(Named { model: None, place: ModelPlace::None, stream, options }),
+        let is_bodiless =
+            is_empty && matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
+        if self.model.is_none() && route.needs_model && !is_bodiless {
+            return Err(ScanError::MissingModel);
+        }
+        Ok(Self { stream, ..self })
     }
 }
 
 impl<'h> Kind<'h> {
-    fn of(headers: &'h HeaderMap, body: &[u8]) -> Result<Self, ScanError> {
-        let Some(value) = headers.get(CONTENT_TYPE) else {
+    fn of(content_type: Option<&'h HeaderValue>, body: &[u8]) -> Result<Self, ScanError> {
+        let Some(value) = content_type else {
             let looks_like_json = body.trim_ascii_start().starts_with(b"{");
             return Ok(if looks_like_json { Self::Json } else { Self::Opaque });
         };
@@ -280,6 +317,15 @@ fn hide_credentials(headers: &mut HeaderMap) {
     }
 }
 
+/// How many large bodies are read at a time. More of them would not be done sooner, and would take
+/// the processors from the threads that serve the rest.
+fn most_scans() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// A large body is read when it has one of these.
+static SCANS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(most_scans()));
+
 const PROVIDER: HeaderName = HeaderName::from_static("x-sidecar-provider");
 const DELIVERY: HeaderName = HeaderName::from_static("x-sidecar-delivery");
 const DEADLINE: HeaderName = HeaderName::from_static("x-sidecar-deadline-ms");
@@ -291,6 +337,9 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// The least speed of a body over all, in bytes per second.
 const SLOWEST: u64 = 1 << 10;
 const MOST_RESERVED: usize = 1 << 20;
+/// The longest body, in bytes, that is read where it came in. JSON of many small values takes
+/// three milliseconds for as much.
+const MOST_AT_ONCE: usize = 512 << 10;
 const MAX_AGENT_LEN: usize = 64;
 /// A day.
 const MAX_PATIENCE_MS: u64 = 86_400_000;

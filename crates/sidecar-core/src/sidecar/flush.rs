@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, OnceCell};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, spawn_blocking};
 
 use crate::admin::{AuditLog, Taken};
 use crate::clock::Timestamp;
@@ -86,10 +86,15 @@ impl Flusher {
         // Nothing is written meanwhile.
         let mut work = self.work.lock().await;
         work.flush_usage().await?;
-        let mut before = UsageCounts::default();
-        for (_, counts) in self.store.usage_daily(i64::MIN..=i64::MAX).await? {
-            before.add(&counts);
-        }
+        let rows = self.store.usage_daily(i64::MIN..=i64::MAX).await?;
+        let sum = move || {
+            let mut sum = UsageCounts::default();
+            for (_, counts) in rows {
+                sum.add(&counts);
+            }
+            sum
+        };
+        let mut before = at_leisure(sum).await?;
         before.subtract(&self.ledger.taken());
         Ok(before)
     }
@@ -99,23 +104,38 @@ impl Flusher {
         &self,
         hours: RangeInclusive<i64>,
     ) -> Result<Vec<(UsageKey, UsageCounts)>, StoreError> {
-        let unwritten = self.unwritten().await;
-        let mut rows: BTreeMap<_, _> = self.store.usage(hours.clone()).await?.into_iter().collect();
-        add(&mut rows, unwritten.into_iter().filter(|(key, _)| hours.contains(&key.hour)));
-        Ok(rows.into_iter().collect())
+        self.read_usage(hours, |rows| rows.into_iter().collect()).await
     }
 
-    /// The usage of `days`, also what was not written a moment ago.
-    pub(crate) async fn usage_daily(
+    /// What `read` makes of the usage of `hours`. It may take its time.
+    pub(crate) async fn read_usage<T: Send + 'static>(
+        &self,
+        hours: RangeInclusive<i64>,
+        read: impl FnOnce(BTreeMap<UsageKey, UsageCounts>) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let unwritten = self.unwritten().await;
+        let kept = self.store.usage(hours.clone()).await?;
+        at_leisure(move || {
+            let unwritten = unwritten.into_iter().filter(|(key, _)| hours.contains(&key.hour));
+            read(together(kept, unwritten))
+        })
+        .await
+    }
+
+    /// What `read` makes of the usage of `days`, also of what was not written a moment ago. It may
+    /// take its time.
+    pub(crate) async fn read_usage_daily<T: Send + 'static>(
         &self,
         days: RangeInclusive<i64>,
-    ) -> Result<Vec<(DailyKey, UsageCounts)>, StoreError> {
+        read: impl FnOnce(BTreeMap<DailyKey, UsageCounts>) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
         let unwritten = self.unwritten().await;
-        let mut rows: BTreeMap<_, _> =
-            self.store.usage_daily(days.clone()).await?.into_iter().collect();
-        let unwritten = unwritten.into_iter().map(|(key, counts)| (key.daily(), counts));
-        add(&mut rows, unwritten.filter(|(key, _)| days.contains(&key.day)));
-        Ok(rows.into_iter().collect())
+        let kept = self.store.usage_daily(days.clone()).await?;
+        at_leisure(move || {
+            let unwritten = unwritten.into_iter().map(|(key, counts)| (key.daily(), counts));
+            read(together(kept, unwritten.filter(|(key, _)| days.contains(&key.day))))
+        })
+        .await
     }
 
     /// Where audit rows wait to be written.
@@ -305,10 +325,25 @@ fn window(key: &str, record: WindowRecord, wall: Timestamp) -> Change {
     Change::put(Table::Windows, key, window_to_bytes(record, wall))
 }
 
-fn add<K: Ord>(rows: &mut BTreeMap<K, UsageCounts>, more: impl Iterator<Item = (K, UsageCounts)>) {
+/// The sums of both, in the order of their keys.
+fn together<K: Ord>(
+    rows: Vec<(K, UsageCounts)>,
+    more: impl Iterator<Item = (K, UsageCounts)>,
+) -> BTreeMap<K, UsageCounts> {
+    let mut rows: BTreeMap<_, UsageCounts> = rows.into_iter().collect();
     for (key, counts) in more {
         rows.entry(key).or_default().add(&counts);
     }
+    rows
+}
+
+/// What `work` gives. It is done on a thread where it holds up no request: there can be very many
+/// rows.
+async fn at_leisure<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    // It is given up only when the process ends.
+    spawn_blocking(work).await.map_err(|_| StoreError::Closed)
 }
 
 /// At most this much usage is lost to a crash.

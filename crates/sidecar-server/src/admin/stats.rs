@@ -3,6 +3,7 @@
 use http::StatusCode;
 use serde::Serialize;
 use sidecar_core::admin::{Admin, CooldownEvent, DailyRow, HourlyFilter, MOST_DAYS, MOST_HOURS};
+use tokio::task::spawn_blocking;
 
 use super::Answered;
 use super::query::Query;
@@ -18,7 +19,7 @@ pub(super) async fn total(admin: &Admin, query: Option<&str>) -> Answered {
 /// Rows by hour, provider, model and caller.
 pub(super) async fn hourly(admin: &Admin, query: Option<&str>) -> Answered {
     let filter = hourly_filter(Query::parse(query)?)?;
-    Ok(respond::json(StatusCode::OK, &admin.stats_hourly(&filter).await?))
+    many(admin.stats_hourly(&filter).await?).await
 }
 
 /// Rows by day and pool.
@@ -29,7 +30,7 @@ pub(super) async fn daily(admin: &Admin, query: Option<&str>) -> Answered {
         daily: Vec<DailyRow>,
     }
     let daily = admin.stats_daily(days(Query::parse(query)?)?).await?;
-    Ok(respond::json(StatusCode::OK, &Daily { daily }))
+    many(Daily { daily }).await
 }
 
 /// The rests that began, the newest first.
@@ -40,7 +41,14 @@ pub(super) async fn cooldown(admin: &Admin, query: Option<&str>) -> Answered {
     }
     let (provider, limit) = cooldown_filter(Query::parse(query)?)?;
     let events = admin.stats_cooldown(provider.as_deref(), limit).await?;
-    Ok(respond::json(StatusCode::OK, &Cooldowns { events }))
+    many(Cooldowns { events }).await
+}
+
+/// An answer of very many rows. Its JSON is written where it holds up no request.
+async fn many<T: Serialize + Send + 'static>(rows: T) -> Answered {
+    let writing = spawn_blocking(move || respond::json(StatusCode::OK, &rows));
+    let failed = "the answer could not be written";
+    writing.await.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, failed))
 }
 
 fn hourly_filter(mut query: Query) -> Result<HourlyFilter, Refusal> {
@@ -82,7 +90,30 @@ const MOST_EVENTS: usize = 1_000;
 
 #[cfg(test)]
 mod tests {
+    use std::thread::{self, ThreadId};
+
+    use http_body_util::BodyExt as _;
+    use serde::Serializer;
+
     use super::*;
+
+    /// Says whether it is written on another thread than this.
+    struct Elsewhere(ThreadId);
+
+    impl Serialize for Elsewhere {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bool(thread::current().id() != self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn many_rows_are_written_on_another_thread_than_requests_are_served_on() {
+        let answer = many(Elsewhere(thread::current().id())).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        let body = answer.into_body().collect().await.unwrap();
+        assert_eq!(body.to_bytes(), "true");
+    }
 
     fn query(text: &str) -> Query {
         Query::parse(Some(text)).unwrap()

@@ -1,10 +1,11 @@
+use std::thread;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::Sidecar;
 use crate::clock::Clock;
 use crate::store::NewEvent;
-use crate::usage::UsageKey;
 
 /// The hour in which a simulated clock starts.
 const HOUR: i64 = 1_767_225_600_000 / MS_PER_HOUR;
@@ -116,6 +117,43 @@ async fn daily_rows_are_by_pool_and_keep_what_was_removed() {
     );
     assert_eq!(rows[1].total_cost, CostNumber(300_000));
     assert_eq!(admin.stats_daily(1).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn rows_are_read_on_another_thread_than_requests_are_served_on() {
+    let (sidecar, id) = sidecar().await;
+    book(&sidecar, HOUR, &id, "a", counts());
+    let flusher = &sidecar.admin().state.flusher;
+    let hourly = flusher.read_usage(HOUR..=HOUR, |rows| (rows.len(), thread::current().id()));
+    let (rows, reader) = hourly.await.unwrap();
+    assert_eq!(rows, 1);
+    assert_ne!(reader, thread::current().id());
+    let day = day_of(HOUR);
+    let daily = flusher.read_usage_daily(day..=day, |rows| (rows.len(), thread::current().id()));
+    let (rows, reader) = daily.await.unwrap();
+    assert_eq!(rows, 1);
+    assert_ne!(reader, thread::current().id());
+}
+
+#[test]
+fn of_too_many_rows_the_oldest_are_left_out() {
+    let key = |hour, provider: &str| UsageKey {
+        hour,
+        provider: provider.to_owned(),
+        model: "m".to_owned(),
+        caller: "a".to_owned(),
+    };
+    let most = MOST_ROWS as i64;
+    let rows = (0..=most).map(|hour| (key(hour, "p"), counts()));
+    let others = (0..=most).map(|hour| (key(hour, "q"), counts()));
+    let rows: BTreeMap<_, _> = rows.chain(others).collect();
+    let filter = HourlyFilter { provider: Some("p".to_owned()), ..HourlyFilter::default() };
+    let stats = HourlyStats::of(rows.clone(), &filter);
+    assert_eq!((stats.hourly.len(), stats.truncated), (MOST_ROWS, true));
+    assert_eq!(stats.hourly[0].hour_bucket, Timestamp::from_millis(MS_PER_HOUR));
+    let enough = rows.into_iter().skip(2).collect();
+    let stats = HourlyStats::of(enough, &filter);
+    assert_eq!((stats.hourly.len(), stats.truncated), (MOST_ROWS, false));
 }
 
 fn cooldown(backend_id: &str, level: u8) -> CooldownEvent {

@@ -335,6 +335,84 @@ async fn a_body_in_one_frame_is_not_copied() {
     assert_eq!(call.body().as_ptr(), body.as_ptr());
 }
 
+/// `body` with its blank filled with so many bytes that it counts as large.
+fn large(body: &str) -> Bytes {
+    body.replace('@', &"x".repeat(MOST_AT_ONCE)).into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_body_says_the_same_as_a_small_one() {
+    let open = "--xyz\r\ncontent-disposition: form-data; name=";
+    let named = r#"{"a":"@","model":"m","stream":true,"max_tokens":7}"#;
+    let file = format!("{open}\"file\"; filename=\"f\"\r\n\r\n@\r\n");
+    let audio = format!("{file}{open}\"model\"\r\n\r\nw\r\n--xyz--");
+    let blob = Request::post("/v1/blobs").header("content-type", "x/y");
+    let gemini = json("/v1beta/models/g:streamGenerateContent");
+    for (request, body, expected) in [
+        (json(CHAT), named, "m"),
+        (Request::post(CHAT), named, "m"),
+        (form(), &*audio, "w"),
+        (gemini, r#"{"model":"m","a":"@"}"#, "g"),
+        (blob, "@", ""),
+        (json(CHAT), r#"{"model":"m","a":"@""#, "invalid_body"),
+        (json(CHAT), r#"{"model":"m","a":"@","model":"n"}"#, "invalid_body_duplicate_field"),
+        (json(CHAT), r#"{"a":"@"}"#, "missing_model"),
+        (json(CHAT).method(Method::GET), r#"{"a":"@"}"#, "missing_model"),
+        (form(), &*file, "invalid_body"),
+        (Request::post(CHAT).header("content-type", "x/y"), "@", "invalid_body"),
+    ] {
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let mut said = Vec::new();
+        for body in [Bytes::from(body.to_owned()), large(body)] {
+            let request = Request::from_parts(parts.clone(), Full::new(body.clone()));
+            let read = read(request, &Settings::default(), &Clock::simulated()).await;
+            said.push(match read {
+                Ok(call) => {
+                    assert_eq!(call.body().as_ptr(), body.as_ptr());
+                    let head = call.head();
+                    let model = head.model.as_deref().unwrap_or_default().to_owned();
+                    if let ModelPlace::Json(span) = &head.model_place {
+                        assert_eq!(body[span.clone()], *br#""m""#);
+                    }
+                    (model, head.stream, head.max_tokens)
+                }
+                Err(error) => (error.code().to_owned(), false, None),
+            });
+        }
+        assert_eq!(said[0].0, expected, "{parts:?}");
+        assert_eq!(said[0], said[1], "{parts:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_body_waits_for_its_turn_and_a_small_one_does_not() {
+    let (settings, clock) = (Settings::default(), Clock::simulated());
+    let read = |body: Bytes| read(json(CHAT).body(Full::new(body)).unwrap(), &settings, &clock);
+    let turns = SCANS.acquire_many(most_scans() as u32).await.unwrap();
+    let mut waiting = pin!(read(large(r#"{"model":"m","a":"@"}"#)));
+    tokio::select! {
+        biased;
+        _ = &mut waiting => panic!("it is read where it came in"),
+        call = read(BODY.into()) => assert_eq!(call.unwrap().body(), BODY),
+    }
+    drop(turns);
+    assert_eq!(waiting.await.unwrap().head().model.as_deref(), Some("m"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_who_leave_give_their_turns_back() {
+    for _ in 0..2 * most_scans() {
+        let request = json(CHAT).body(Full::new(large(r#"{"model":"m","a":"@"}"#))).unwrap();
+        let (settings, clock) = (Settings::default(), Clock::simulated());
+        tokio::select! {
+            biased;
+            _ = read(request, &settings, &clock) => {}
+            () = std::future::ready(()) => {}
+        }
+    }
+    drop(SCANS.acquire_many(most_scans() as u32).await.unwrap());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_body_is_given_up() {
     let (read, took) = slow(vec![(3_600, Ok(BODY.into()))]).await;
