@@ -1,6 +1,6 @@
 //! [`Console`]: log lines for people.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::{self, Write as _};
 
 use sidecar_core::clock::{Clock, Timestamp};
@@ -11,8 +11,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// Time, level, module and message, then `name=value` for each field. A value that is no plain word
-/// stands in quotes, and nothing of it can begin a line of its own or change what a terminal
-/// shows.
+/// stands in quotes, so that none can pass for another field. Nothing that is logged can begin a
+/// line of its own or change what a terminal shows.
 ///
 /// There is a line for every request, so this writes what it can as it is: the general formatter
 /// takes eight times as long for it.
@@ -28,7 +28,7 @@ struct Fields<'a, 'w> {
     result: fmt::Result,
 }
 
-/// Writes text with its control characters escaped.
+/// Writes text with those of its characters escaped that are not shown as they are.
 struct Escaped<'a, 'w>(&'a mut Writer<'w>);
 
 /// The second that was written last, up to its last digit.
@@ -102,9 +102,7 @@ impl Fields<'_, '_> {
 
 impl Visit for Fields<'_, '_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.write(field, |out| {
-            if is_word(value) { out.write_str(value) } else { write!(out, "{value:?}") }
-        });
+        self.write(field, |out| write_value(out, value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -116,24 +114,51 @@ impl Visit for Fields<'_, '_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.write(field, |out| write!(Escaped(out), "{value:?}"));
+        if field.name() == MESSAGE {
+            return self.write(field, |out| write!(Escaped(out), "{value:?}"));
+        }
+        self.write(field, |out| {
+            // Taken, because a value may log something while it is formatted.
+            let mut shown = SHOWN.take();
+            shown.clear();
+            write!(shown, "{value:?}")?;
+            write_value(out, &shown)?;
+            if shown.capacity() <= MOST_KEPT {
+                SHOWN.set(shown);
+            }
+            Ok(())
+        });
     }
 }
 
 impl fmt::Write for Escaped<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text;
-        while let Some(at) = rest.find(char::is_control) {
+        while let Some(at) = rest.find(is_odd) {
             let (plain, odd) = rest.split_at(at);
             self.0.write_str(plain)?;
             let mut characters = odd.chars();
             for odd in characters.by_ref().take(1) {
-                write!(self.0, "{}", odd.escape_default())?;
+                write!(self.0, "{}", odd.escape_debug())?;
             }
             rest = characters.as_str();
         }
         self.0.write_str(rest)
     }
+}
+
+/// Whether a character is a control character, or one that shows nothing or turns the text around
+/// it.
+fn is_odd(character: char) -> bool {
+    match character {
+        '"' | '\'' | '\\' => false,
+        _ => character.escape_debug().len() > 1,
+    }
+}
+
+/// A value, in quotes if it needs them.
+fn write_value(out: &mut Writer<'_>, value: &str) -> fmt::Result {
+    if is_word(value) { out.write_str(value) } else { write!(out, "{value:?}") }
 }
 
 /// Whether `text` can stand without quotes.
@@ -160,9 +185,13 @@ fn write_time(now: Timestamp, out: &mut Writer<'_>) -> fmt::Result {
 
 thread_local! {
     static SECOND: RefCell<Second> = RefCell::default();
+    /// Room for the value that is being formatted.
+    static SHOWN: Cell<String> = const { Cell::new(String::new()) };
 }
 
 const MESSAGE: &str = "message";
+/// How much room is kept for the next value, in bytes.
+const MOST_KEPT: usize = 4 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -215,7 +244,7 @@ mod tests {
         });
         let line = line.await;
         let want = "2026-01-01T00:00:01.002Z  INFO t: request path=/v1/x status=200 took=1.5 \
-                    who=a b is_new=true\n";
+                    who=\"a b\" is_new=true\n";
         assert_eq!(line, want);
     }
 
@@ -228,8 +257,51 @@ mod tests {
         let line = line.await;
         assert_eq!(line.matches('\n').count(), 1, "{line}");
         assert!(line.ends_with('\n') && !line[..line.len() - 1].contains(char::is_control));
+        assert!(line.contains(r": a\n2026 ERROR \u{1b}[31mx\u{9b}y text="), "{line}");
         assert!(line.contains(r#"text="a\n2026 ERROR \u{1b}[31mx"#), "{line}");
+        assert!(line.contains(r#"shown="a\n2026 ERROR \u{1b}[31mx"#), "{line}");
         assert!(line.contains(r#"quote="\"" empty="""#), "{line}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_value_passes_for_another_field() {
+        let hostile = "x status=200 \" provider=evil";
+        let error = io::Error::other("no\" status=200");
+        let line = logged(false, || {
+            tracing::info!(target: "t", text = hostile, caller = %hostile, of = ?Some(hostile),
+                none = %"", sum = %"a=b", %error, path = %"/v1/x", "it's \"done\" \\o");
+        });
+        let line = line.await;
+        let want = r#" INFO t: it's "done" \o text="x status=200 \" provider=evil" "#.to_owned()
+            + r#"caller="x status=200 \" provider=evil" "#
+            + r#"of="Some(\"x status=200 \\\" provider=evil\")" "#
+            + r#"none="" sum="a=b" error="no\" status=200" path=/v1/x"#;
+        assert_eq!(line.trim_end().split_once("Z ").unwrap().1, want);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hides_or_turns_text_is_shown() {
+        for odd in ['\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{2028}', '\u{7f}'] {
+            let hostile = format!("a{odd}b\u{e9}");
+            let line = logged(false, || {
+                tracing::info!(text = &*hostile, shown = %hostile, of = ?hostile, "{hostile}");
+            });
+            let line = line.await;
+            assert!(!line.contains(odd), "{line}");
+            let shown = format!("a{}b\u{e9}", odd.escape_unicode());
+            assert_eq!(line.matches(&shown).count(), 3, "{line}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_value_after_a_long_one_is_whole() {
+        let long = "y".repeat(2 * MOST_KEPT);
+        let line = logged(false, || {
+            tracing::info!(target: "t", long = %long, short = %"z", flag = false, "m");
+        });
+        let line = line.await;
+        assert!(line.ends_with(&format!("t: m long={long} short=z flag=false\n")), "{line}");
+        assert!(SHOWN.take().capacity() <= MOST_KEPT);
     }
 
     #[tokio::test(start_paused = true)]
