@@ -15,7 +15,7 @@ use sidecar_core::ingest::Family;
 use tower::ServiceExt as _;
 
 use crate::admin::Trail;
-use crate::app::{App, Proxy};
+use crate::app::{App, Local, Proxy};
 use crate::auth::{Actor, Credential, Stopped, peer_of};
 use crate::caller::{Identity, guard_name, identify};
 use crate::respond::{self, Answer};
@@ -23,7 +23,8 @@ use crate::routes::{Action, Found, find, is_of_operator};
 use crate::{admin, dashboard, models, session, target};
 
 /// Answers `request`.
-pub(crate) async fn handle(app: &App, proxy: &Proxy, request: Request<Incoming>) -> Answer {
+pub(crate) async fn handle(local: &Local, request: Request<Incoming>) -> Answer {
+    let app = &*local.app;
     let (mut head, body) = request.into_parts();
     let family = Family::of_path(head.uri.path()).unwrap_or(Family::OpenAi);
     if let Some(message) = target::refusal(&head) {
@@ -69,7 +70,7 @@ pub(crate) async fn handle(app: &App, proxy: &Proxy, request: Request<Incoming>)
         Action::Ready => ready(app),
         Action::Models => models::list(app, head.extensions.get()),
         Action::Model => models::one(app, head.extensions.get(), id.unwrap_or_default()),
-        Action::Proxy => pass_on(proxy, Request::from_parts(head, body), family).await,
+        Action::Proxy => pass_on(&local.proxy, Request::from_parts(head, body), family).await,
         // What is not for every request is in boxes of its own, because the largest of these would
         // make every request as large.
         Action::Login => Box::pin(session::log_in(app, &head, body)).await,
@@ -77,7 +78,7 @@ pub(crate) async fn handle(app: &App, proxy: &Proxy, request: Request<Incoming>)
         Action::DashboardAsset => asset(id.unwrap_or_default(), head.headers.get(IF_NONE_MATCH)),
         action => match actor {
             Some(actor) if action == Action::DashboardFeed => Box::pin(feed(app, actor)).await,
-            Some(actor) => Box::pin(admin::answer(app, actor, &head, action, id, body)).await,
+            Some(actor) => Box::pin(admin::answer(local, actor, &head, action, id, body)).await,
             // Every other route asks for the admin.
             None => respond::no_admin(),
         },

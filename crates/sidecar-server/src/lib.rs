@@ -1,8 +1,9 @@
 //! The Sidecar proxy: an HTTP server that assembles [`sidecar_core`].
 //!
-//! [`app::edge`] is the whole of the server in one function; [`routes::ROUTES`] is the one list of
-//! what it answers, and to whom. The binary reads a [`config::Config`], opens what it names and
-//! calls [`run::run`].
+//! [`app::Edge`] is what answers requests, with a service for each runtime, which [`listen`]
+//! serves; [`app::edge`] is the same for one runtime. [`routes::ROUTES`] is the one list of what it
+//! answers, and to whom. The binary reads a [`config::Config`] and calls [`run::run`], which opens
+//! what it names and puts all of this together.
 
 pub mod access;
 mod admin;

@@ -59,6 +59,9 @@ pub enum RunError {
     /// There are no threads to work with.
     #[error("cannot start threads: {0}")]
     Workers(#[source] io::Error),
+    /// A thread that served connections has ended; the others were stopped in good order.
+    #[error("a thread has failed, so the server was stopped; start it anew")]
+    Failed,
     /// Signals cannot be received.
     #[error("cannot receive signals: {0}")]
     Signal(#[source] io::Error),
@@ -90,8 +93,8 @@ impl RunError {
     }
 }
 
-/// Opens what `config` names and serves until SIGTERM or SIGINT; then no new connection is taken,
-/// running answers may end (30 s at most), and usage is written.
+/// Opens what `config` names and serves until SIGTERM or SIGINT, or until a thread has failed; then
+/// no new connection is taken, running answers may end (30 s at most), and usage is written.
 pub async fn run(config: Config) -> Result<(), RunError> {
     let (builder, server) = config.into_parts();
     let mut terminate = signal(SignalKind::terminate()).map_err(RunError::Signal)?;
@@ -120,33 +123,44 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     tracing::info!(addr = %address, version = env!("CARGO_PKG_VERSION"), "listening");
     let gate = Gate::new(server.admin_token, server.allow_anonymous).hosts(server.hosts);
     let workers = Workers::start().map_err(RunError::Workers)?;
-    let edge = Edge::new(sidecar.clone(), client.clone(), gate, server.key_source);
-    let mut places = Vec::new();
+    let edge = Edge::new(sidecar.clone(), gate, server.key_source);
+    let (mut places, mut clients) = (Vec::new(), Vec::new());
     for worker in workers.handles() {
         let client = client.apart();
-        let count = workers.handles().len();
-        worker.spawn(prewarm::run(sidecar.clone(), client.clone(), count));
-        places.push((worker.clone(), edge.service(client)));
+        places.push((worker.clone(), edge.service(client.clone())));
+        clients.push((worker.clone(), client));
     }
-    let shutdown = async move {
+    let mut has_failed = false;
+    let shutdown = async {
         let signal = tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
+            () = workers.failed() => {
+                has_failed = true;
+                tracing::error!("stopping, as a thread has failed: running answers may end");
+                return;
+            }
         };
         tracing::info!(signal, "stopping: running answers may end");
     };
     let prober = Prober::new(sidecar.pools().clone());
-    let probing = tokio::spawn(prober.run(sidecar.https_client()?));
-    let backing_up = tokio::spawn(backup::run(sidecar.clone()));
+    let beside = [
+        tokio::spawn(prober.run(client)),
+        tokio::spawn(prewarm::run(sidecar.clone(), clients)),
+        tokio::spawn(backup::run(sidecar.clone())),
+    ];
     let drained = listen::serve_on(listener, places, Limits::default(), shutdown).await;
-    probing.abort();
-    backing_up.abort();
+    beside.iter().for_each(JoinHandle::abort);
     if let Some((_, exporting)) = exporting {
         exporting.abort();
     }
-    sidecar.close().await.map_err(RunError::Close)?;
+    let closed = sidecar.close().await;
     // Not before everything is written: a change that was asked for may still be under way there.
-    drop(workers);
+    workers.stop().await;
+    closed.map_err(RunError::Close)?;
+    if has_failed {
+        return Err(RunError::Failed);
+    }
     tracing::info!(cut = drained.cut, "stopped");
     Ok(())
 }

@@ -25,7 +25,7 @@ pub(crate) use self::audit::{Trail, note_failed_login};
 use self::body::read;
 use self::page::Page;
 use self::refusal::Refusal;
-use crate::app::App;
+use crate::app::Local;
 use crate::auth::Actor;
 use crate::respond::{self, Answer};
 use crate::routes::Action;
@@ -34,7 +34,7 @@ use crate::session;
 /// Answers one admin request of `actor`; `id` is what stands for `{id}` in its route. What changes
 /// something leaves a row in the audit log.
 pub(crate) async fn answer(
-    app: &App,
+    local: &Local,
     actor: Actor,
     head: &Parts,
     action: Action,
@@ -44,21 +44,22 @@ pub(crate) async fn answer(
     let Some(id) = percent_decode(id.unwrap_or_default()) else {
         return respond::detail(StatusCode::BAD_REQUEST, "the path is not UTF-8", None);
     };
-    let work = serve(app, actor, head, action, &id, body);
+    let work = serve(local, actor, head, action, &id, body);
     if head.method == Method::GET {
         return work.await;
     }
-    Trail::start(app, head, actor, action, &id).follow(work).await
+    Trail::start(&local.app, head, actor, action, &id).follow(work).await
 }
 
 async fn serve(
-    app: &App,
+    local: &Local,
     actor: Actor,
     head: &Parts,
     action: Action,
     id: &str,
     body: Incoming,
 ) -> Answer {
+    let app = &*local.app;
     let (admin, query) = (app.sidecar.admin(), head.uri.query());
     let answer = match action {
         Action::ShowSession => return session::show(app, actor),
@@ -70,7 +71,7 @@ async fn serve(
         Action::RotateKeys => keys::rotate(app, &admin).await,
         Action::AddProvider => add_provider(&admin, body).await,
         Action::ChangeProvider => change_provider(&admin, id, head, body).await,
-        Action::TestProvider => test_provider(app, &admin, id, body).await,
+        Action::TestProvider => test_provider(local, &admin, id, body).await,
         Action::ChangeSetting => change_setting(&admin, id, head, body).await,
         Action::AddCaller => callers::add(&admin, body).await,
         Action::ChangeCaller => callers::change(&admin, id, &head.headers, body).await,
@@ -150,9 +151,9 @@ struct TestRequest {
     model: Option<String>,
 }
 
-async fn test_provider(app: &App, admin: &Admin, id: &str, body: Incoming) -> Answered {
+async fn test_provider(local: &Local, admin: &Admin, id: &str, body: Incoming) -> Answered {
     let wanted: TestRequest = body::read_optional(body).await?;
-    let client = app.client.clone();
+    let client = local.client.clone();
     let tested = admin.test_provider(id, wanted.model.as_deref(), client).await;
     Ok(respond::json(StatusCode::OK, &tested?))
 }

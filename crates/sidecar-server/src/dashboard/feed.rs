@@ -93,6 +93,7 @@ mod tests {
     use http_body_util::BodyExt as _;
     use sidecar_core::Sidecar;
     use sidecar_core::clock::Clock;
+    use tokio::runtime::Handle;
 
     use super::*;
 
@@ -100,7 +101,7 @@ mod tests {
     async fn a_feed_ends_with_the_credential_of_its_viewer() {
         let clock = Clock::simulated();
         let sidecar = Sidecar::builder().clock(clock.clone()).open().await.unwrap();
-        let hub = Hub::new(&sidecar, clock.now());
+        let hub = Hub::new(&sidecar, clock.now(), Handle::current());
         let (snapshot, events) = hub.subscribe().await.unwrap();
         let slot = hub.slots().take("one").unwrap();
         let valid = Arc::new(AtomicBool::new(true));

@@ -8,13 +8,16 @@ use serde_json::{Value, json};
 use sidecar_core::Sidecar;
 use sidecar_core::admin::{Admin, AdminError};
 use sidecar_core::clock::{Clock, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
 
 use super::patch::{diff, without_nulls};
 use super::slots::Slots;
 
 /// Looks how everything stands while anybody watches, once a second for all of them, and tells
-/// what has changed. Clones share it.
+/// what has changed. It does so on the runtime that it was given, whichever its viewers are on.
+/// Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Hub(Arc<Inner>);
 
@@ -23,6 +26,7 @@ struct Inner {
     admin: Admin,
     clock: Clock,
     started: Instant,
+    runtime: Handle,
     slots: Slots,
     events: broadcast::Sender<Bytes>,
     latest: Mutex<Latest>,
@@ -35,16 +39,18 @@ struct Latest {
     state: Value,
     /// Counts the states there were.
     revision: u64,
-    /// Whether somebody looks.
-    is_live: bool,
+    /// Whoever looks, or has looked until its runtime ended.
+    looking: Option<JoinHandle<()>>,
 }
 
 impl Hub {
-    pub(crate) fn new(sidecar: &Sidecar, started: Instant) -> Self {
+    /// Looks on `runtime`.
+    pub(crate) fn new(sidecar: &Sidecar, started: Instant, runtime: Handle) -> Self {
         Self(Arc::new(Inner {
             admin: sidecar.admin(),
             clock: sidecar.pools().clock().clone(),
             started,
+            runtime,
             slots: Slots::default(),
             events: broadcast::channel(BACKLOG).0,
             latest: Mutex::default(),
@@ -63,15 +69,12 @@ impl Hub {
         let _one_at_a_time = self.0.starting.lock().await;
         // Subscribed first, so that whoever looks goes on looking.
         let events = self.0.events.subscribe();
-        if !self.0.latest().is_live {
+        if !self.0.latest().is_live() {
             let state = self.0.look().await?;
-            {
-                let mut latest = self.0.latest();
-                latest.state = state;
-                latest.revision += 1;
-                latest.is_live = true;
-            }
-            tokio::spawn(run(self.0.clone()));
+            let mut latest = self.0.latest();
+            latest.state = state;
+            latest.revision += 1;
+            latest.looking = Some(self.0.runtime.spawn(run(self.0.clone())));
         }
         let resumed = self.resume();
         // Not before: whoever looks could find nobody and stop, just before there is somebody.
@@ -84,6 +87,13 @@ impl Hub {
         // Events are sent under the same lock, so none is missed and none comes twice.
         let latest = self.0.latest();
         (self.0.snapshot(&latest), self.0.events.subscribe())
+    }
+}
+
+impl Latest {
+    /// Whether somebody looks. A task that has panicked, or lost its runtime, does not.
+    fn is_live(&self) -> bool {
+        self.looking.as_ref().is_some_and(|looking| !looking.is_finished())
     }
 }
 
@@ -125,8 +135,11 @@ impl Inner {
         if is_tick {
             let _ = self.events.send(Bytes::from_static(TICK));
         }
-        latest.is_live = self.events.receiver_count() > 0;
-        latest.is_live
+        let is_heard = self.events.receiver_count() > 0;
+        if !is_heard {
+            latest.looking = None;
+        }
+        is_heard
     }
 }
 
@@ -156,12 +169,14 @@ const BACKLOG: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use tokio::runtime::Builder;
+
     use super::*;
 
-    async fn hub() -> Hub {
+    async fn hub(runtime: Handle) -> Hub {
         let clock = Clock::simulated();
         let sidecar = Sidecar::builder().clock(clock.clone()).open().await.unwrap();
-        Hub::new(&sidecar, clock.now())
+        Hub::new(&sidecar, clock.now(), runtime)
     }
 
     /// The next event that is no tick. Paused time runs while the store is at work.
@@ -186,7 +201,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn everybody_hears_the_same_changes_after_a_snapshot() {
-        let hub = hub().await;
+        let hub = hub(Handle::current()).await;
         let (first, mut one) = hub.subscribe().await.unwrap();
         let first = text(first);
         assert!(first.starts_with("event: snapshot\nid: 1\n") && first.contains("uptime_seconds"));
@@ -203,15 +218,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_looks_while_nobody_watches() {
-        let hub = hub().await;
+        let hub = hub(Handle::current()).await;
         let (_, events) = hub.subscribe().await.unwrap();
         drop(events);
         tokio::time::sleep(INTERVAL * 2).await;
-        assert!(!hub.0.latest().is_live);
+        assert!(!hub.0.latest().is_live());
         // And whoever comes then gets what is true then.
         hub.0.admin.add_provider(provider("late")).await.unwrap();
         let (snapshot, mut events) = hub.subscribe().await.unwrap();
         assert!(text(snapshot).contains("late"));
         assert_eq!(events.recv().await.unwrap(), TICK);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_shown_what_was_seen_before_the_runtime_ended() {
+        let other = Builder::new_current_thread().enable_time().build().unwrap();
+        let hub = hub(other.handle().clone()).await;
+        let (_, _events) = hub.subscribe().await.unwrap();
+        assert_eq!(other.metrics().num_alive_tasks(), 1);
+        other.shutdown_background();
+        assert!(!hub.0.latest().is_live());
+        hub.0.admin.add_provider(provider("late")).await.unwrap();
+        let (snapshot, _) = hub.subscribe().await.unwrap();
+        assert!(text(snapshot).contains("late"));
     }
 }

@@ -10,6 +10,8 @@
 //! - A client whose body was refused unread still gets to read the answer (`linger`).
 //! - There is a cap on connections, and running out of file descriptors is waited out.
 //! - At shutdown running requests are finished, for a bounded time.
+//! - Connections may be served at several places, each a runtime with a service of its own
+//!   ([`serve_on`]); [`Workers`] are threads that have one each. A connection stays where it began.
 //!
 //! A client that closes only its sending half counts as gone. Nothing here limits how slowly a
 //! request body may arrive, or how long a service takes.
@@ -94,9 +96,9 @@ struct Place<S> {
     open: Arc<()>,
 }
 
-/// Serves `service` on this runtime until `shutdown` is ready, then stops accepting, lets running requests finish
-/// for [`Limits::drain`], and cuts the rest. When it returns, the handlers and bodies of all
-/// connections have been dropped, save those that block their thread.
+/// Serves `service` on this runtime until `shutdown` is ready, then stops accepting, lets running
+/// requests finish for [`Limits::drain`], and cuts the rest. When it returns, the handlers and
+/// bodies of all connections have been dropped, save those that block their thread.
 ///
 /// Each request carries its [`Peer`]. An error of the service, or of a response body, closes the
 /// connection without another word.
@@ -117,11 +119,12 @@ where
 }
 
 /// As [`serve`], on several runtimes, of which each has a service of its own. A new connection goes
-/// to the one with the fewest.
+/// to the one with the fewest. They have to outlive this: what goes to one that has ended is closed
+/// without an answer.
 ///
 /// # Panics
 ///
-/// If there is none.
+/// At once, if `places` is empty.
 pub async fn serve_on<S, B>(
     listener: Listener,
     places: impl IntoIterator<Item = (Handle, S)>,
@@ -137,6 +140,7 @@ where
 {
     let place = |(runtime, service)| Place { runtime, service, open: Arc::new(()) };
     let places: Vec<Place<S>> = places.into_iter().map(place).collect();
+    assert!(!places.is_empty(), "there is no place to serve at");
     let clock = Clock::system();
     let mut errors = AcceptErrors::new(clock.clone());
     let permits = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
@@ -159,9 +163,10 @@ where
             admitted = admitted => admitted,
         };
         let place = places.iter().min_by_key(|place| Arc::strong_count(&place.open));
-        let place = place.expect("there is a place to serve at");
+        let place = place.expect("there is a place to serve at, as was asserted");
         let (service, shared) = (place.service.clone(), Arc::clone(&shared));
-        let held = (permit, Arc::clone(&place.open));
+        // The place counts one less before another connection is let in.
+        let held = (Arc::clone(&place.open), permit);
         let serving = async move {
             match stream.and_then(TcpStream::from_std) {
                 Ok(stream) => connection::run(stream, peer, service, &shared).await,

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use std::thread;
 
 use http::StatusCode;
 use http_body::Frame;
@@ -311,6 +312,80 @@ async fn shutdown_cuts_what_does_not_finish_in_time() {
     assert_eq!(read_to_end(&mut client).await, "");
 }
 
+// ----- several runtimes -----
+
+#[tokio::test]
+async fn a_connection_goes_where_there_are_the_fewest() {
+    let workers = Workers::of(2).unwrap();
+    let limits = Limits { connections: 4, ..Limits::default() };
+    let server = start_on(workers.handles(), limits, thread_name());
+    let mut clients = Vec::new();
+    for thread in ["sidecar-0", "sidecar-1", "sidecar-0", "sidecar-1"] {
+        clients.push(server.connect_to(thread).await);
+    }
+    // It stays there with all its requests.
+    send(&mut clients[1], GET).await;
+    read_until(&mut clients[1], "\r\n\r\nsidecar-1").await;
+    // Each of these waits until the one before has left, so that its place is counted by then.
+    for left in [1, 3, 3] {
+        clients.remove(left);
+        clients.push(server.connect_to("sidecar-1").await);
+    }
+    clients.remove(0);
+    server.connect_to("sidecar-0").await;
+}
+
+#[tokio::test]
+async fn shutdown_lets_answers_finish_on_every_runtime() {
+    let workers = Workers::of(2).unwrap();
+    let (scripts, bodies): (Vec<_>, Vec<_>) = [script(None), script(None)].into_iter().unzip();
+    let mut server = start_on(workers.handles(), Limits::default(), answer_in_turn(bodies));
+    let mut clients = Vec::new();
+    for frames in &scripts {
+        let mut client = server.connect().await;
+        send(&mut client, GET).await;
+        frames.send("first".into()).unwrap();
+        read_until(&mut client, "first\r\n").await;
+        clients.push(client);
+    }
+    server.stop();
+    within(async { while TcpStream::connect(server.addr).await.is_ok() {} }).await;
+    for (frames, mut client) in scripts.into_iter().zip(clients) {
+        frames.send("last".into()).unwrap();
+        drop(frames);
+        assert_eq!(read_to_end(&mut client).await, "4\r\nlast\r\n0\r\n\r\n");
+    }
+    assert_eq!(server.drained().await, Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn shutdown_cuts_what_does_not_finish_on_any_runtime() {
+    let workers = Workers::of(2).unwrap();
+    let (events, mut seen) = unbounded_channel();
+    let limits = Limits { drain: SHORT, ..Limits::default() };
+    let mut server = start_on(workers.handles(), limits, hang(events));
+    let mut clients = [server.connect().await, server.connect().await];
+    for client in &mut clients {
+        send(client, GET).await;
+        assert_eq!(next(&mut seen).await, Event::Started);
+    }
+    server.stop();
+    assert_eq!(server.drained().await, Drained { cut: 2 });
+    // Without waiting for them: the handlers are dropped before the server is done.
+    assert_eq!([seen.try_recv(), seen.try_recv()], [Ok(Event::Dropped), Ok(Event::Dropped)]);
+    for client in &mut clients {
+        assert_eq!(read_to_end(client).await, "");
+    }
+}
+
+#[tokio::test]
+#[should_panic(expected = "no place to serve at")]
+async fn there_has_to_be_a_place() {
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let none = std::iter::once((Handle::current(), echo())).skip(1);
+    serve_on(listener, none, Limits::default(), pending()).await;
+}
+
 // ----- the server under test -----
 
 struct Server {
@@ -327,19 +402,41 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    start_on(&[Handle::current()], limits, service)
+}
+
+/// The same on several runtimes.
+fn start_on<S, B>(runtimes: &[Handle], limits: Limits, service: S) -> Server
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let listener = Listener::bind(([127, 0, 0, 1], 0).into()).unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
     let shutdown = async move {
         let _ = stopped.await;
     };
-    let task = tokio::spawn(serve(listener, service, limits, shutdown));
+    let places: Vec<_> =
+        runtimes.iter().map(|runtime| (runtime.clone(), service.clone())).collect();
+    let task = tokio::spawn(serve_on(listener, places, limits, shutdown));
     Server { addr, stop: Some(stop), task }
 }
 
 impl Server {
     async fn connect(&self) -> TcpStream {
         within(TcpStream::connect(self.addr)).await.unwrap()
+    }
+
+    /// Connects, and expects to be served by `thread`, which names itself.
+    async fn connect_to(&self, thread: &str) -> TcpStream {
+        let mut client = self.connect().await;
+        send(&mut client, GET).await;
+        read_until(&mut client, &format!("\r\n\r\n{thread}")).await;
+        client
     }
 
     fn stop(&mut self) {
@@ -379,6 +476,18 @@ fn echo()
     })
 }
 
+/// Answers with the name of the thread that it runs on.
+fn thread_name()
+-> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    service_fn(|_: Request<Incoming>| async {
+        let name = thread::current().name().unwrap_or_default().to_owned();
+        Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(name)))
+    })
+}
+
 /// Never answers.
 fn hang(
     events: UnboundedSender<Event>,
@@ -404,9 +513,19 @@ fn answer_once<B: Send + 'static>(
 + Clone
 + Send
 + 'static {
-    let body = Arc::new(Mutex::new(Some(body)));
+    answer_in_turn(vec![body])
+}
+
+/// Answers each request with the next of `bodies` and fails those for which there is none.
+fn answer_in_turn<B: Send + 'static>(
+    bodies: Vec<B>,
+) -> impl Service<Request<Incoming>, Response = Response<B>, Error = io::Error, Future: Send>
++ Clone
++ Send
++ 'static {
+    let bodies = Arc::new(Mutex::new(bodies.into_iter()));
     service_fn(move |_: Request<Incoming>| {
-        let body = body.lock().unwrap().take();
+        let body = bodies.lock().unwrap().next();
         async move { body.map(Response::new).ok_or_else(|| io::Error::other("answered already")) }
     })
 }
