@@ -62,6 +62,11 @@ impl CallerKey {
             && text.chars().skip(CHECKED).eq(checksum(&text[..CHECKED]))
     }
 
+    /// Whether `text` is as long as every key is.
+    pub(super) fn has_length(text: &str) -> bool {
+        text.len() == LENGTH
+    }
+
     /// Whether `text` is meant to be a caller key, good or bad. Such a one must be refused where
     /// it is not known, never taken for no key at all.
     pub fn is_meant(text: &str) -> bool {
