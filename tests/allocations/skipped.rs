@@ -1,6 +1,4 @@
 //! A candidate that is skipped costs no allocation, however many there are.
-//!
-//! A binary of its own, because counting allocations takes the allocator of the process.
 
 use std::collections::BTreeSet;
 
@@ -16,24 +14,23 @@ use sidecar_core::provider::{Provider, ProviderPatch};
 use sidecar_core::settings::Settings;
 use tower::{Layer, ServiceExt, service_fn};
 
-#[global_allocator]
-static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+use crate::counting::Counting;
 
 #[test]
 fn skipped_candidates_cost_no_allocation() {
-    let _profiler = dhat::Profiler::builder().testing().build();
+    let counting = Counting::start();
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let (alone, among_many) = runtime
         .unwrap()
-        .block_on(async { (allocations_beside(0).await, allocations_beside(200).await) });
+        .block_on(async { (beside(&counting, 0).await, beside(&counting, 200).await) });
     assert!(alone > 0);
     assert_eq!(alone, among_many, "allocations of a request, alone and beside 200 resting ones");
 }
 
 /// How many allocations a request makes that one provider serves beside `resting` others of the
 /// same pool, which all rest.
-async fn allocations_beside(resting: usize) -> u64 {
+async fn beside(counting: &Counting, resting: usize) -> u64 {
     let clock = Clock::simulated();
     let settings = Settings::default();
     let pools = Pools::new(settings.clone(), clock.clone());
@@ -65,11 +62,11 @@ async fn allocations_beside(resting: usize) -> u64 {
     // The least of some, because a collection that grows now and then does so for everybody.
     let mut counts = BTreeSet::new();
     for _ in 0..8 {
-        let before = dhat::HeapStats::get().total_blocks;
+        let before = counting.allocations();
         let response = send().await.expect("an answer");
         assert_eq!(response.headers()["x-sidecar-provider"], "ready");
         drop(response);
-        counts.insert(dhat::HeapStats::get().total_blocks - before);
+        counts.insert(counting.allocations() - before);
     }
     counts.first().copied().unwrap_or_default()
 }
