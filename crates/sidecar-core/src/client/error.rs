@@ -1,6 +1,4 @@
-//! [`SendError`].
-
-use hyper_util::client::legacy;
+//! [`SendError`] and [`BodyError`].
 
 use crate::error::BoxError;
 
@@ -17,22 +15,31 @@ pub enum SendError {
     /// The request was sent, or a part of it, and there is no answer.
     #[error("the connection failed")]
     Failed(#[source] hyper::Error),
-    /// What was to go by HTTP/2 failed.
-    #[error(transparent)]
-    Http2(#[from] legacy::Error),
+    /// There is no answer by HTTP/2. The request was sent, or a part of it, unless the provider
+    /// said that it has not touched it.
+    #[error("the stream failed")]
+    Http2(#[from] h2::Error),
     /// The URL names no host.
     #[error("the URL has no host")]
     NoHost,
+}
+
+/// Why the body of an answer ended before it was all there.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyError {
+    /// It came by HTTP/1.1.
+    #[error(transparent)]
+    Http1(hyper::Error),
+    /// It came by HTTP/2. This is also what a stream ends with that was reset without an error.
+    #[error(transparent)]
+    Http2(h2::Error),
 }
 
 impl SendError {
     /// Whether the provider could not be reached at all: refused, no route, unknown name, failed
     /// handshake.
     pub fn is_connect(&self) -> bool {
-        match self {
-            Self::Connect(_) => true,
-            Self::Http2(error) => error.is_connect(),
-            Self::NotSent(_) | Self::Failed(_) | Self::NoHost => false,
-        }
+        matches!(self, Self::Connect(_))
     }
 }

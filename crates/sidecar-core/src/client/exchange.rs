@@ -1,18 +1,15 @@
-//! What a connection has come to since its last request, and which failures follow from its age.
+//! What a connection has come to since its last request.
 
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use http::Extensions;
-use hyper_util::client::legacy;
-
-/// Follows one connection of HTTP/1.1: a request is written, an answer is read, and so on. It
-/// travels with hyper-util's description of the connection, so that an error can be asked for it.
+/// Follows one connection. By HTTP/1.1 a request is written, an answer is read, and so on; by
+/// HTTP/2 it says only whether anything is heard.
 ///
-/// Only the connection's own task changes it. Whoever asks has got the connection's last error
-/// from that task, which orders the two.
+/// Only who moves the connection changes it. Whoever asks has got the connection's last error from
+/// there, which orders the two.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exchange(Arc<AtomicU8>);
 
@@ -24,16 +21,25 @@ impl Exchange {
         let state = self.0.load(Ordering::Relaxed);
         let answered = state & (WROTE | READ) == WROTE | READ;
         let used = if answered { USED } else { state & USED };
-        self.change(state, WROTE | used);
+        self.change(state, WROTE | used | (state & HEARD));
     }
 
     /// Something was read.
     pub(super) fn reads(&self) {
         let state = self.0.load(Ordering::Relaxed);
-        self.change(state, state | READ);
+        self.change(state, state | READ | HEARD);
     }
 
-    /// Whether an earlier request was answered here and the last one has not got a single byte.
+    /// Whether anything was read since this was last asked, whatever was written.
+    pub(super) fn take_heard(&self) -> bool {
+        let state = self.0.load(Ordering::Relaxed);
+        self.change(state, state & !HEARD);
+        state & HEARD != 0
+    }
+
+    /// Whether an earlier request was answered here and the last one has not got a single byte. If
+    /// the connection ends so, it had most likely been idle too long; of a new one such an end says
+    /// that the provider is ill.
     pub(super) fn is_silent_again(&self) -> bool {
         self.0.load(Ordering::Relaxed) & (USED | READ) == USED
     }
@@ -43,16 +49,6 @@ impl Exchange {
             self.0.store(to, Ordering::Relaxed);
         }
     }
-}
-
-/// Whether the request met a kept connection that the other side had given up: it had served
-/// before, and it was closed without one byte of an answer. Of a new connection such an end says
-/// that the provider is ill; of a kept one it most likely says that it had been idle too long.
-pub(super) fn is_stale(error: &legacy::Error) -> bool {
-    let Some(connected) = error.connect_info() else { return false };
-    let mut extras = Extensions::new();
-    connected.get_extras(&mut extras);
-    extras.get::<Exchange>().is_some_and(Exchange::is_silent_again) && is_closed(error)
 }
 
 /// Whether the connection ended, by whichever of the ways to notice it.
@@ -88,6 +84,8 @@ const WROTE: u8 = 1;
 const READ: u8 = 2;
 /// An earlier request has been answered.
 const USED: u8 = 4;
+/// Something was read that nobody has asked for yet.
+const HEARD: u8 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -119,6 +117,17 @@ mod tests {
         exchange.reads();
         exchange.writes();
         assert!(!exchange.is_silent_again());
+    }
+
+    #[test]
+    fn what_was_heard_is_told_once_whatever_is_written() {
+        let exchange = Exchange::default();
+        assert!(!exchange.take_heard());
+        exchange.reads();
+        exchange.writes();
+        assert!(exchange.take_heard());
+        exchange.writes();
+        assert!(!exchange.take_heard());
     }
 
     #[test]

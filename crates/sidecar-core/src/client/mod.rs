@@ -1,4 +1,4 @@
-//! The default HTTPS client: hyper-util's pool over rustls.
+//! The default HTTPS client: hyper and h2 over rustls.
 //!
 //! HTTP/1.1, and HTTP/2 for the requests that ask for it ([`crate::dispatch::PreferHttp2`]) where
 //! the provider speaks it. TCP_NODELAY, connections kept for 30 s, the machine's root certificates
@@ -9,10 +9,12 @@
 //! that meets one is sent once more, on a new connection. So is one that a provider refused by
 //! HTTP/2 before it touched it.
 //!
-//! What a provider can send is bounded: a head of 64 KiB and 100 headers, none of them folded over
-//! several lines. Any number of 1xx answers is passed over without being kept; the wait for the
-//! head, which is the caller's, ends that too.
+//! What a provider can send is bounded: by HTTP/1.1 a head of 64 KiB and 100 headers, none of them
+//! folded over several lines; by HTTP/2 headers of 64 KiB, for which each one counts 32 bytes more
+//! than it has, so that there are less than 2,048. Any number of 1xx answers is passed over without
+//! being kept; the wait for the head, which is the caller's, ends that too.
 
+mod body;
 mod connector;
 mod error;
 mod exchange;
@@ -31,12 +33,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tower::Service;
 
+pub use self::body::ClientBody;
 use self::connector::CheckedConnector;
-pub use self::error::SendError;
-pub use self::http1::ClientBody;
+pub use self::error::{BodyError, SendError};
 use self::http1::Http1Client;
 use self::http2::Http2Client;
 use self::prewarm::PrewarmedConnector;
@@ -97,15 +100,15 @@ impl HttpsClient {
         http.set_connect_timeout(Some(Duration::from_secs(5)));
         http.set_keepalive(Some(Duration::from_secs(30)));
         let tcp = CheckedConnector::new(http, settings.clone());
-        let https = || {
-            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http()
+        let mut offering = tls.clone();
+        offering.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let connector = |tls| {
+            let https = HttpsConnector::from((tcp.clone(), tls));
+            PrewarmedConnector::new(WatchedConnector::new(https))
         };
-        let plain = https().enable_http1().wrap_connector(tcp.clone());
-        let both = https().enable_http1().enable_http2().wrap_connector(tcp);
         let clock = Clock::system();
-        let plain = PrewarmedConnector::new(WatchedConnector::new(plain));
-        let http1 = Http1Client::new(plain, clock.clone());
-        let http2 = Http2Client::new(WatchedConnector::new(both), clock);
+        let http1 = Http1Client::new(connector(tls.clone()), clock.clone());
+        let http2 = Http2Client::new(connector(offering), clock);
         let clients = Clients { http1, http2, settings, tls };
         Self { clients: Arc::new(clients) }
     }
@@ -123,12 +126,9 @@ impl Service<Request<Full<Bytes>>> for HttpsClient {
     fn call(&mut self, request: Request<Full<Bytes>>) -> Self::Future {
         let clients = self.clients.clone();
         if http2::is_asked_for(&request) {
-            return Box::pin(async move {
-                let answer = clients.http2.send(request).await?;
-                Ok(answer.map(ClientBody::on_its_own))
-            });
+            return Box::pin(async move { clients.http2.send(request, &clients.http1).await });
         }
-        Box::pin(async move { clients.http1.send(request).await })
+        Box::pin(async move { Ok(clients.http1.send(request).await?.map(ClientBody::from)) })
     }
 }
 

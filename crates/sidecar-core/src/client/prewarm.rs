@@ -1,13 +1,12 @@
 //! Connections that are made before there is a request for them.
 //!
-//! A pool of hyper-util cannot connect without a request. So they wait here, below the pool: where
-//! it would connect, it gets the one that waits for this origin. Until then nothing is sent but
-//! what the connection itself takes, so that none of it counts as a request anywhere.
+//! They wait here, where a request would connect: it gets the one that waits for its origin. Until
+//! then nothing is sent but what the TLS takes, so that none of it counts as a request anywhere.
 //!
 //! One waits for [`MOST_AGE`] at most. Whatever comes meanwhile is read, by which its end is
 //! noticed and session tickets are kept for later connections.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,11 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Uri;
 use http::uri::{Authority, Scheme};
-use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
-use tower::{Service, ServiceExt};
+use tower::ServiceExt;
 
 use super::HttpsClient;
 use super::exchange::Exchange;
@@ -97,7 +95,7 @@ impl PrewarmedConnector {
             return Ok(());
         }
         let stream = self.inner.clone().oneshot(uri).await?.into_inner();
-        let speaks_first = stream.connected().is_negotiated_h2();
+        let speaks_first = stream.speaks_http2();
         self.waiting.keep(origin, Idle { stream, speaks_first, early: Vec::new() });
         Ok(())
     }
@@ -129,20 +127,10 @@ impl Prewarmed<WatchedStream> {
     pub(super) fn exchange(&self) -> &Exchange {
         self.inner.exchange()
     }
-}
 
-impl Service<Uri> for PrewarmedConnector {
-    type Response = TokioIo<Prewarmed<WatchedStream>>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, uri: Uri) -> Self::Future {
-        let connector = self.clone();
-        Box::pin(async move { connector.connect(uri).await })
+    /// Whether HTTP/2 has been agreed on.
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.inner.speaks_http2()
     }
 }
 
@@ -225,12 +213,6 @@ impl<T: AsyncRead + Unpin> Idle<T> {
             }
             self.early.extend_from_slice(buf.filled());
         }
-    }
-}
-
-impl<T: Connection> Connection for Prewarmed<T> {
-    fn connected(&self) -> Connected {
-        self.inner.connected()
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
-use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::client::legacy::connect::Connection;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::timeout;
@@ -77,16 +77,10 @@ impl<T> Watched<T> {
     }
 }
 
-impl<T: Connection> Connection for Watched<T> {
-    fn connected(&self) -> Connected {
-        let connected = self.inner.connected();
-        // Requests share a connection of HTTP/2, and it talks of itself as well: what passes says
-        // nothing of any one of them.
-        if connected.is_negotiated_h2() {
-            connected
-        } else {
-            connected.extra(self.exchange.clone())
-        }
+impl<T: Connection> Watched<T> {
+    /// Whether HTTP/2 has been agreed on.
+    pub(super) fn speaks_http2(&self) -> bool {
+        self.inner.connected().is_negotiated_h2()
     }
 }
 

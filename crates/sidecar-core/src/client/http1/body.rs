@@ -1,4 +1,4 @@
-//! [`ClientBody`].
+//! [`Http1Body`].
 
 use std::mem;
 use std::pin::Pin;
@@ -13,25 +13,20 @@ use hyper::body::Incoming;
 use super::link::Link;
 use super::pool::Shelf;
 
-/// The body of a provider's answer. It drives its connection while it is polled, and gives it back
-/// at its end; dropped before that, it closes the connection.
+/// The body of an answer. It drives its connection while it is polled, and gives it back at its end;
+/// dropped before that, it closes the connection.
 #[derive(Debug)]
-pub struct ClientBody {
+pub(in super::super) struct Http1Body {
     inner: Incoming,
-    /// The connection, and where it goes afterwards; none by HTTP/2.
+    /// The connection, and where it goes afterwards; none once it is not needed any more.
     link: Option<(Link, Option<Arc<Shelf>>)>,
     /// Whether a frame was given that may still be in use.
     has_given: bool,
 }
 
-impl ClientBody {
+impl Http1Body {
     pub(super) fn driven(inner: Incoming, link: Link) -> Self {
         Self { inner, link: Some((link, None)), has_given: false }
-    }
-
-    /// A body whose connection moves by itself.
-    pub(in super::super) fn on_its_own(inner: Incoming) -> Self {
-        Self { inner, link: None, has_given: false }
     }
 
     /// All of it has come: the connection is free for another request.
@@ -43,7 +38,7 @@ impl ClientBody {
 }
 
 /// `answer`, whose connection goes to `shelf` at its end.
-pub(super) fn kept_by(shelf: Arc<Shelf>, answer: Response<ClientBody>) -> Response<ClientBody> {
+pub(super) fn kept_by(shelf: Arc<Shelf>, answer: Response<Http1Body>) -> Response<Http1Body> {
     answer.map(|mut body| {
         if let Some((_, home)) = &mut body.link {
             *home = Some(shelf);
@@ -55,7 +50,7 @@ pub(super) fn kept_by(shelf: Arc<Shelf>, answer: Response<ClientBody>) -> Respon
     })
 }
 
-impl Body for ClientBody {
+impl Body for Http1Body {
     type Data = Bytes;
     type Error = hyper::Error;
 

@@ -16,7 +16,7 @@ use super::super::error::SendError;
 use super::super::exchange::{Exchange, is_closed};
 use super::super::prewarm::Prewarmed;
 use super::super::watched::WatchedStream;
-use super::ClientBody;
+use super::Http1Body;
 
 /// One connection. It moves only while it is polled.
 pub(super) struct Link {
@@ -53,7 +53,7 @@ impl Link {
     pub(super) async fn ask(
         mut self,
         request: Request<Full<Bytes>>,
-    ) -> Result<Response<ClientBody>, Failure> {
+    ) -> Result<Response<Http1Body>, Failure> {
         let answer = {
             let mut asking = pin!(self.sender.try_send_request(request));
             let mut has_ended = false;
@@ -66,7 +66,7 @@ impl Link {
             .await
         };
         match answer {
-            Ok(answer) => Ok(answer.map(|body| ClientBody::driven(body, self))),
+            Ok(answer) => Ok(answer.map(|body| Http1Body::driven(body, self))),
             Err(mut failure) => {
                 let was_sent = failure.take_message().is_none();
                 let error = failure.into_error();

@@ -14,14 +14,14 @@ use http::header::HOST;
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::Full;
 
-use self::link::Link;
+use self::link::{Io, Link};
 use self::pool::Pool;
 use super::AT_ONCE;
 use super::error::SendError;
 use super::prewarm::PrewarmedConnector;
 use crate::clock::Clock;
 
-pub use self::body::ClientBody;
+pub(super) use self::body::Http1Body;
 use self::body::kept_by;
 
 /// Sends by HTTP/1.1.
@@ -45,7 +45,7 @@ impl Http1Client {
     pub(super) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
-    ) -> Result<Response<ClientBody>, SendError> {
+    ) -> Result<Response<Http1Body>, SendError> {
         let uri = std::mem::take(request.uri_mut());
         let shelf = self.pool.shelf(&uri).ok_or(SendError::NoHost)?;
         for_origin(&mut request, &uri)?;
@@ -76,6 +76,19 @@ impl Http1Client {
             tracing::debug!(error = %second, "sending again failed, too");
             first
         })
+    }
+
+    /// Sends on `stream`, which nothing has been sent on and HTTP/1.1 has been agreed on.
+    pub(super) async fn send_over(
+        &self,
+        stream: Io,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<Response<Http1Body>, SendError> {
+        let uri = std::mem::take(request.uri_mut());
+        let shelf = self.pool.shelf(&uri).ok_or(SendError::NoHost)?;
+        for_origin(&mut request, &uri)?;
+        let answer = Link::over(stream).await?.ask(request).await;
+        Ok(kept_by(shelf, answer.map_err(|failure| failure.error)?))
     }
 
     async fn dial(&self, uri: Uri, dial: Dial) -> Result<Link, SendError> {

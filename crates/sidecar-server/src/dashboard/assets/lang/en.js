@@ -303,7 +303,7 @@ export const en = {
   'hint.first_token_timeout_seconds': 'Longest wait for the first event.',
   'hint.idle_timeout_seconds': 'Longest pause between events.',
   'hint.drain': 'For exact bills: at most 30 s and 2 MiB more.',
-  'hint.http2': 'Over https, if the provider speaks it: all requests share one connection.',
+  'hint.http2': 'Over https, if the provider speaks it: one connection for each worker thread, with up to 64 requests at a time. Others go by HTTP/1.1.',
   'hint.metadata': 'Any JSON object, at most 16 KiB.',
   'api.openai-completions': 'OpenAI Chat Completions',
   'api.openai-responses': 'OpenAI Responses',

@@ -290,7 +290,7 @@ export const zh = {
   'hint.first_token_timeout_seconds': '等待首个事件的最长时间。',
   'hint.idle_timeout_seconds': '事件之间的最长停顿。',
   'hint.drain': '用于精确计费：最多再读 30 秒、2 MiB。',
-  'hint.http2': '仅限 https 且提供商支持时：所有请求共用一条连接。',
+  'hint.http2': '仅限 https 且提供商支持时：每个工作线程一条连接，最多同时 64 个请求，其余走 HTTP/1.1。',
   'hint.metadata': '任意 JSON 对象，最多 16 KiB。',
   'api.openai-completions': 'OpenAI Chat Completions',
   'api.openai-responses': 'OpenAI Responses',
