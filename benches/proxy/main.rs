@@ -23,14 +23,8 @@ mod report;
 
 use std::error::Error;
 
-use mimalloc::MiMalloc;
-
 use self::child::{Child, Role};
 use self::load::Shape;
-
-/// As in the server's own binary; the bare proxies have it, too.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Failure = Box<dyn Error + Send + Sync>;
 

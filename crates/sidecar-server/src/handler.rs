@@ -1,6 +1,7 @@
 //! From a request to its answer: find the route, check the credential, act.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http::header::IF_NONE_MATCH;
@@ -12,7 +13,7 @@ use serde_json::json;
 use sidecar_core::admin::Status;
 use sidecar_core::error::Error;
 use sidecar_core::ingest::Family;
-use tower::ServiceExt as _;
+use tower::Service;
 
 use crate::admin::Trail;
 use crate::app::{App, Local, Proxy};
@@ -161,13 +162,27 @@ fn admit_caller(app: &App, head: &mut Parts, family: Family) -> Result<(), Box<A
     }
 }
 
-async fn pass_on(proxy: &Proxy, request: Request<Incoming>, family: Family) -> Answer {
-    match proxy.clone().oneshot(request).await {
-        Ok(response) => response.map(Either::Left),
-        Err(error) => match error.downcast::<Error>() {
-            Ok(error) => respond::failed(&error, family),
-            Err(error) => respond::failed(&Error::Internal(error), family),
-        },
+/// The answer to a request that is passed on. Nothing of the request stays here while it is waited
+/// for: every open connection keeps room for this.
+fn pass_on(
+    proxy: &Proxy,
+    request: Request<Incoming>,
+    family: Family,
+) -> impl Future<Output = Answer> + use<> {
+    let mut proxy = proxy.clone();
+    // It is always ready, and has to be asked all the same.
+    let mut context = Context::from_waker(Waker::noop());
+    let ready = Service::<Request<Incoming>>::poll_ready(&mut proxy, &mut context);
+    let sending = ready.is_ready().then(|| proxy.call(request));
+    async move {
+        let Some(sending) = sending else { return respond::failed(&Error::Overloaded, family) };
+        match sending.await {
+            Ok(response) => response.map(Either::Left),
+            Err(error) => match error.downcast::<Error>() {
+                Ok(error) => respond::failed(&error, family),
+                Err(error) => respond::failed(&Error::Internal(error), family),
+            },
+        }
     }
 }
 

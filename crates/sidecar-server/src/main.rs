@@ -4,7 +4,6 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
-use mimalloc::MiMalloc;
 use sidecar_core::OpenError;
 use sidecar_core::keys::{KeyRing, Vault, VaultRecords};
 use sidecar_core::store::RedbStore;
@@ -20,11 +19,6 @@ struct Args {
     #[arg(long)]
     check: bool,
 }
-
-/// With the C library's, every second request waits for a lock: what one worker allocates another
-/// one often frees.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let args = Args::parse();
